@@ -1,0 +1,1 @@
+"""Everything about signing in, for FastAPI applications on the Piccolo ORM."""

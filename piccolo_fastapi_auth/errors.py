@@ -1,0 +1,221 @@
+"""The error tree. Each error has a stable ``code``, a status and a message that holds no secret.
+
+::
+
+    HTTPException
+    └── AuthError                        any refusal of this library
+        ├── NotAuthenticatedError        401  no credential came
+        ├── InvalidCredentialsError      401  wrong name or password; never says which
+        ├── InvalidTokenError            401  malformed, forged or unknown credential
+        ├── TokenExpiredError            401  a genuine access token, too old
+        ├── TokenReusedError             401  a refresh token came twice; the session is ended
+        ├── SessionExpiredError          401  the session behind the credential has ended
+        ├── ReauthenticationRequiredError 401 the log-in is too old or too weak for this route
+        ├── InvalidRequestError          400  two credentials at once, or a malformed request
+        ├── CsrfFailedError              403  an unsafe request with a cookie from a foreign page
+        ├── InsufficientScopeError       403  the credential lacks a scope
+        ├── EmailNotVerifiedError        403  the route needs a verified e-mail address
+        ├── MfaEnrolmentRequiredError    403  the route needs a second factor; the person has none
+        ├── NotFoundError                404  no such thing, or somebody else's
+        ├── UserExistsError              409  the name or the address is taken
+        ├── PasswordRejectedError        422  the new password is too short or too common
+        └── TemporarilyUnavailableError  503  a store is down or a queue is full
+
+They are ``HTTPException`` subclasses, so they work with no handler installed.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import ClassVar
+
+from fastapi import HTTPException
+
+NO_STORE = {"Cache-Control": "no-store"}
+REALM = 'Bearer realm="piccolo-fastapi-auth"'
+
+
+def challenge(error: str | None = None, **parameters: str) -> str:
+    """Return a ``WWW-Authenticate`` value (RFC 6750 section 3): no ``error`` when no credential came."""
+    given = {"error": error, **parameters} if error else parameters
+    return ", ".join([REALM, *(f'{name}="{value}"' for name, value in given.items())])
+
+
+class AuthError(HTTPException):
+    """A refusal: the root of this library's errors, and what a log-in hook raises to refuse.
+
+    The body is ``{"detail": {"code", "message", ...}}``; ``extra`` members come after those two.
+    """
+
+    code: ClassVar[str] = "refused"
+    status: ClassVar[int] = 403
+    message: ClassVar[str] = "Refused."
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        extra: Mapping[str, object] | None = None,
+    ) -> None:
+        body = {"code": self.code, "message": message or self.message, **(extra or {})}
+        super().__init__(self.status, detail=body, headers={**self._headers(), **(headers or {})})
+
+    def _headers(self) -> dict[str, str]:
+        """Return the headers that this kind of refusal always carries."""
+        if self.status == 401:  # noqa: PLR2004 - the status itself is the clearest name
+            return {"WWW-Authenticate": challenge(), **NO_STORE}
+        return dict(NO_STORE) if self.status == 403 else {}  # noqa: PLR2004 - as above
+
+    @property
+    def body(self) -> dict[str, object]:
+        """The members of ``detail``."""
+        return dict(self.detail) if isinstance(self.detail, Mapping) else {}
+
+
+class NotAuthenticatedError(AuthError):
+    """No credential came with the request."""
+
+    code = "not_authenticated"
+    status = 401
+    message = "Log in first."
+
+
+class InvalidCredentialsError(AuthError):
+    """The name or the password is wrong, or the account may not log in; never says which."""
+
+    code = "invalid_credentials"
+    status = 401
+    message = "Wrong username or password."
+
+
+class _BadTokenError(AuthError):
+    """A credential came and is not good (RFC 6750 section 3.1)."""
+
+    status = 401
+
+    def _headers(self) -> dict[str, str]:
+        return {"WWW-Authenticate": challenge("invalid_token"), **NO_STORE}
+
+
+class InvalidTokenError(_BadTokenError):
+    """The credential is malformed, forged or unknown."""
+
+    code = "invalid_token"
+    message = "The token is not valid."
+
+
+class TokenExpiredError(_BadTokenError):
+    """The access token is genuine and too old."""
+
+    code = "token_expired"
+    message = "The token has expired."
+
+
+class TokenReusedError(_BadTokenError):
+    """A refresh token was presented again after its successor; its session is ended (RFC 9700 section 4.14.2)."""
+
+    code = "token_reused"
+    message = "The token was used before. The session has been ended."
+
+
+class SessionExpiredError(_BadTokenError):
+    """The session has ended: logged out, revoked, expired, or its person may no longer log in."""
+
+    code = "session_expired"
+    message = "The session has ended. Log in again."
+
+
+class ReauthenticationRequiredError(AuthError):
+    """The log-in behind the request is too old or too weak for this route (RFC 9470)."""
+
+    code = "reauthentication_required"
+    status = 401
+    message = "Confirm that it is you, then try again."
+
+    def __init__(self, *, max_age: timedelta | None = None) -> None:
+        age = {} if max_age is None else {"max_age": str(int(max_age.total_seconds()))}
+        header = challenge("insufficient_user_authentication", **age)
+        super().__init__(headers={"WWW-Authenticate": header})
+
+
+class InvalidRequestError(AuthError):
+    """The request brings two credentials at once, or cannot be understood (RFC 6750 section 3.1)."""
+
+    code = "invalid_request"
+    status = 400
+    message = "Send one credential: a cookie or a token, not both."
+
+
+class CsrfFailedError(AuthError):
+    """An unsafe request with a cookie came from a foreign page (OWASP CSRF cheat sheet)."""
+
+    code = "csrf_failed"
+    status = 403
+    message = "The request came from another site."
+
+
+class InsufficientScopeError(AuthError):
+    """The credential lacks a scope that the route needs (RFC 6750 section 3.1)."""
+
+    code = "insufficient_scope"
+    status = 403
+    message = "The credential lacks a scope."
+
+    def __init__(self, scopes: Iterable[str]) -> None:
+        header = challenge("insufficient_scope", scope=" ".join(scopes))
+        super().__init__(headers={"WWW-Authenticate": header})
+
+
+class EmailNotVerifiedError(AuthError):
+    """The route needs a verified e-mail address."""
+
+    code = "email_not_verified"
+    status = 403
+    message = "Verify your e-mail address first."
+
+
+class MfaEnrolmentRequiredError(AuthError):
+    """The route needs a second factor and the person has none."""
+
+    code = "mfa_enrolment_required"
+    status = 403
+    message = "Set up a second factor first."
+
+
+class NotFoundError(AuthError):
+    """There is no such thing, or it is somebody else's: the two answers are the same."""
+
+    code = "not_found"
+    status = 404
+    message = "Not found."
+
+
+class UserExistsError(AuthError):
+    """The username or the e-mail address is taken."""
+
+    code = "user_exists"
+    status = 409
+    message = "That username or e-mail address is taken."
+
+
+class PasswordRejectedError(AuthError):
+    """The new password is too short or too common (NIST SP 800-63B-4 section 3.1.1.2)."""
+
+    code = "password_rejected"
+    status = 422
+    message = "Choose another password."
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message, extra={"reason": reason})
+
+
+class TemporarilyUnavailableError(AuthError):
+    """A store is down or a queue is full: nobody is let in, nothing is lost, try again."""
+
+    code = "temporarily_unavailable"
+    status = 503
+    message = "Try again in a moment."
+
+    def __init__(self, *, retry_after: timedelta = timedelta(seconds=2)) -> None:
+        seconds = str(max(1, int(retry_after.total_seconds())))
+        super().__init__(headers={"Retry-After": seconds, **NO_STORE})

@@ -1,0 +1,1 @@
+"""Pure rules and cryptography: no database, no HTTP, no settings."""
