@@ -1,1 +1,22 @@
 """Everything about signing in, for FastAPI applications on the Piccolo ORM."""
+
+from piccolo_fastapi_auth.accounts.schemas import ProfileUpdate
+from piccolo_fastapi_auth.auth import Auth
+from piccolo_fastapi_auth.errors import AuthError
+from piccolo_fastapi_auth.middleware import AuthMiddleware
+from piccolo_fastapi_auth.sessions.access_tokens import Principal
+from piccolo_fastapi_auth.sessions.records import Session
+from piccolo_fastapi_auth.settings import AuthSettings
+from piccolo_fastapi_auth.users.user import AuthUser, User
+
+__all__ = [
+    "Auth",
+    "AuthError",
+    "AuthMiddleware",
+    "AuthSettings",
+    "AuthUser",
+    "Principal",
+    "ProfileUpdate",
+    "Session",
+    "User",
+]

@@ -1,0 +1,66 @@
+"""What travels about a person's own account."""
+
+from typing import Annotated, Self
+
+from email_validator import EmailNotValidError, validate_email
+from pydantic import AfterValidator, Field, model_validator
+
+from piccolo_fastapi_auth.routing import Body, Password, Text
+
+LONGEST_ADDRESS = 254
+
+
+def _address(text: str) -> str:
+    """Check an e-mail address without asking the network, and return its normal form."""
+    try:
+        return validate_email(text, check_deliverability=False).normalized
+    except EmailNotValidError:
+        raise ValueError("must be an e-mail address") from None
+
+
+def _name(text: str) -> str:
+    if not text.isprintable() or text != text.strip():
+        raise ValueError("must be printable, without spaces around it")
+    return text
+
+
+EmailAddress = Annotated[
+    Text, Field(min_length=3, max_length=LONGEST_ADDRESS), AfterValidator(_address)
+]
+Username = Annotated[Text, Field(min_length=1, max_length=100), AfterValidator(_name)]
+PersonalName = Annotated[Text, Field(max_length=255), AfterValidator(_name)]
+
+
+class RegisterBody(Body):
+    """A new account."""
+
+    username: Username
+    email: EmailAddress
+    password: Password
+
+    @model_validator(mode="after")
+    def _name_is_nobody_elses_address(self) -> Self:
+        # People log in with either: a username that is another person's address would catch their log-ins.
+        if "@" in self.username and self.username.casefold() != self.email.casefold():
+            raise ValueError("a username with @ must be the e-mail address")
+        return self
+
+
+class ProfileUpdate(Body):
+    """What a person may write about themselves. Subclass it to add columns of the application's user table."""
+
+    first_name: PersonalName | None = None
+    last_name: PersonalName | None = None
+
+
+class ChangePasswordBody(Body):
+    """The password as it is, and as it shall be."""
+
+    current_password: Password
+    new_password: Password
+
+
+class DeleteBody(Body):
+    """A proof that it is really the person who deletes the account."""
+
+    password: Password

@@ -1,0 +1,83 @@
+"""What people do with their account: sign up, change the password, write the profile, leave."""
+
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+from piccolo_fastapi_auth.database import Database
+from piccolo_fastapi_auth.errors import InvalidCredentialsError, PasswordRejectedError
+from piccolo_fastapi_auth.primitives import password_policy
+from piccolo_fastapi_auth.sessions.records import Identity
+from piccolo_fastapi_auth.sessions.service import SessionService
+from piccolo_fastapi_auth.settings import AuthSettings
+from piccolo_fastapi_auth.users.service import UserService
+from piccolo_fastapi_auth.users.user import AuthUser
+
+UserT = TypeVar("UserT", bound=AuthUser)
+
+
+class AccountService(Generic[UserT]):
+    """Accounts of one ``Auth``."""
+
+    def __init__(
+        self,
+        settings: AuthSettings,
+        *,
+        database: Database,
+        users: UserService[UserT],
+        sessions: SessionService[UserT],
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._users = users
+        self._sessions = sessions
+
+    async def register(self, *, username: str, email: str, password: str) -> object:
+        """Make an account that may log in; return its primary key.
+
+        Raises:
+            PasswordRejectedError: The password is too short or too common.
+            UserExistsError: The username or the address is taken.
+        """
+        self.check_policy(password, context=[username, email])
+        password_hash = await self._users.hash(password)
+        return await self._users.create(username=username, email=email, password_hash=password_hash)
+
+    async def change_password(self, identity: Identity[UserT], *, current: str, new: str) -> None:
+        """Change a password and end every other session (ASVS 6.2.3, 7.4.3).
+
+        Raises:
+            InvalidCredentialsError: The current password is wrong.
+            PasswordRejectedError: The new one is too short or too common.
+        """
+        user, session = identity.user, identity.session
+        candidate = await self._users.prove(session.user_id, current)
+        self.check_policy(new, context=[user.username, user.email])
+        password_hash = await self._users.hash(new)
+        async with self._database.atomic():
+            if not await self._users.change_password(candidate, password_hash=password_hash):
+                raise InvalidCredentialsError  # it was changed in this very moment
+            await self._sessions.end_all(session.user_id, but=session.id)
+
+    async def delete(self, user_id: object, *, password: str) -> None:
+        """Delete an account and everything that points at it.
+
+        Raises:
+            InvalidCredentialsError: The password is wrong.
+        """
+        candidate = await self._users.prove(user_id, password)
+        if not await self._users.delete(candidate):
+            raise InvalidCredentialsError  # the password was changed in this very moment
+
+    def check_policy(self, password: str, *, context: Sequence[str]) -> None:
+        """Hold a new password against the policy (NIST SP 800-63B-4 section 3.1.1.2).
+
+        Raises:
+            PasswordRejectedError: With the reason.
+        """
+        words = [*self._settings.password_words, *context]
+        against = password_policy.reason_against(
+            password, min_length=self._settings.password_min_length, context=words
+        )
+        if against is not None:
+            reason, message = against
+            raise PasswordRejectedError(reason, message)

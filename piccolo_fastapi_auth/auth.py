@@ -1,0 +1,294 @@
+"""``Auth``: the only place where parts meet."""
+
+import contextlib
+import functools
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Generic, cast
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
+from piccolo.engine.sqlite import SQLiteEngine
+from piccolo.table import create_db_tables
+from typing_extensions import TypeVar
+
+from piccolo_fastapi_auth.accounts.router import AccountRoutes
+from piccolo_fastapi_auth.accounts.schemas import ProfileUpdate
+from piccolo_fastapi_auth.accounts.service import AccountService
+from piccolo_fastapi_auth.current_user import (
+    CurrentPrincipal,
+    CurrentSession,
+    CurrentUser,
+    OptionalUser,
+    Require,
+)
+from piccolo_fastapi_auth.database import Database
+from piccolo_fastapi_auth.login.hooks import Hooks, LoginHooks, as_tuple
+from piccolo_fastapi_auth.login.oauth import OAuthRoute
+from piccolo_fastapi_auth.login.router import LoginRoutes
+from piccolo_fastapi_auth.login.service import LoginService
+from piccolo_fastapi_auth.middleware import AuthMiddleware
+from piccolo_fastapi_auth.openapi import SchemeNames, describe
+from piccolo_fastapi_auth.primitives.clock import Clock, utc_now
+from piccolo_fastapi_auth.primitives.hash_pool import HashPool
+from piccolo_fastapi_auth.primitives.passwords import PasswordHasher
+from piccolo_fastapi_auth.routing import Guards, new_router
+from piccolo_fastapi_auth.sessions.access_tokens import AccessTokens
+from piccolo_fastapi_auth.sessions.authenticator import Authenticator
+from piccolo_fastapi_auth.sessions.handout import Handout
+from piccolo_fastapi_auth.sessions.lookup import primary_key
+from piccolo_fastapi_auth.sessions.router import SessionRoutes
+from piccolo_fastapi_auth.sessions.service import SessionService
+from piccolo_fastapi_auth.sessions.tables import AuthSession
+from piccolo_fastapi_auth.settings import AuthSettings, UserTableSetting
+from piccolo_fastapi_auth.transport import Transport
+from piccolo_fastapi_auth.users.scopes import Scopes, ScopesOf
+from piccolo_fastapi_auth.users.service import UserService
+from piccolo_fastapi_auth.users.tables import AuthAccount
+from piccolo_fastapi_auth.users.user import AuthUser, User
+from piccolo_fastapi_auth.users.user_table import UserTableError
+from piccolo_fastapi_auth.users.user_table import user_table as configured_user_table
+
+UserT = TypeVar("UserT", bound=AuthUser, default=User)
+
+TABLES = (AuthAccount, AuthSession)
+
+# Columns that no profile schema may write: they decide who a person is and what they may do (AUZ-3).
+_NOT_PROFILE = frozenset(
+    {"username", "password", "email", "active", "admin", "superuser", "last_login"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Routers:
+    """The prebuilt routers, one a slice, each with the configured prefix."""
+
+    login: APIRouter
+    sessions: APIRouter
+    accounts: APIRouter
+    keys: APIRouter
+
+
+class Auth(Generic[UserT]):
+    """Everything about signing in for one application, as attributes: dependencies, routers, services.
+
+    ``Auth()`` alone works: settings from the environment and the shipped ``User``.
+
+    Args:
+        settings: All settings; read from the environment when left out.
+        user_table: The user table. It must be the one that the setting ``user_table`` names, because
+            migrations run without an ``Auth``.
+        scopes: The scopes of the application, each with its description.
+        scopes_of: Names the scopes of a person; sync or async. A superuser has all.
+        before_login: Called before each log-in with ``username`` and ``request``; raising an
+            ``AuthError`` refuses. One callable or several, as the other two hooks.
+        after_login: Called after a success with ``username``, ``request``, ``user`` and ``session``.
+        login_failed: Called after a refusal with ``username`` and ``request``.
+        profile_schema: What a person may write with ``PATCH /auth/me``.
+        clock: Returns the present moment, aware; every time in the library comes from it.
+        hasher: Hashes passwords; the default is Argon2id at OWASP's parameters.
+
+    Raises:
+        pydantic.ValidationError: A setting is missing or weak.
+        JwtKeyError: A signing key cannot be used.
+        UserTableError: ``user_table`` is not the configured one.
+        ValueError: ``profile_schema`` names a column that people must not write.
+    """
+
+    def __init__(
+        self,
+        settings: AuthSettings | None = None,
+        *,
+        user_table: type[UserT] | None = None,
+        scopes: Mapping[str, str] | None = None,
+        scopes_of: ScopesOf[UserT] | None = None,
+        before_login: Hooks = None,
+        after_login: Hooks = None,
+        login_failed: Hooks = None,
+        profile_schema: type[ProfileUpdate] = ProfileUpdate,
+        clock: Clock = utc_now,
+        hasher: PasswordHasher | None = None,
+    ) -> None:
+        self.settings = settings or AuthSettings()
+        self.user_table = _checked_user_table(user_table, self.settings)
+        _check_profile(profile_schema, self.user_table)
+        self.clock = clock
+        self.transport = Transport(self.settings)
+        self._database = Database(self.user_table)
+        self._pool = HashPool(
+            workers=self.settings.hash_concurrency, queue=self.settings.hash_queue
+        )
+        self._scopes = Scopes(scopes or {}, scopes_of)
+        self._users = UserService(
+            self._database,
+            self.user_table,
+            hasher=hasher or PasswordHasher(),
+            pool=self._pool,
+            clock=clock,
+        )
+        self.sessions = SessionService(self._database, self.user_table, self.settings, clock=clock)
+        self._tokens = AccessTokens(
+            self.settings, clock=clock, user_key=primary_key(self.user_table)
+        )
+        self._hooks = LoginHooks(
+            as_tuple(before_login), as_tuple(after_login), as_tuple(login_failed)
+        )
+        self._profile_schema = profile_schema
+        self._running = 0
+        self._build_guards()
+        self._build_routers()
+
+    def _build_guards(self) -> None:
+        self._names = SchemeNames.of(self.settings.prefix)
+        authenticator = Authenticator(
+            transport=self.transport,
+            sessions=self.sessions,
+            tokens=self._tokens,
+            scopes=self._scopes,
+            clock=self.clock,
+        )
+        self._authenticator = authenticator
+        token_url = f"{self.settings.prefix.lstrip('/')}/token"
+        flow = OAuthFlowPassword(
+            tokenUrl=token_url, refreshUrl=token_url, scopes=self._scopes.declared
+        )
+        self._scheme = OAuth2(flows=OAuthFlows(password=flow))
+        name, scheme = self._names.password, self._scheme
+        self.current_user = CurrentUser(authenticator, name, scheme)
+        self.optional_user = OptionalUser(authenticator, name, scheme)
+        self.current_session = CurrentSession(authenticator, name, scheme)
+        self.principal = CurrentPrincipal(authenticator, name, scheme)
+
+    def require(
+        self, *, mfa: bool = False, fresh: timedelta | None = None, verified: bool = False
+    ) -> Require[UserT]:
+        """Return a dependency for the user row that also wants more of the log-in or the account.
+
+        Args:
+            mfa: Two factors were used; else 401 ``reauthentication_required``, or 403
+                ``mfa_enrolment_required`` for a person who has no second factor.
+            fresh: The person proved to be there within this time; else 401 ``reauthentication_required`` with
+                ``max_age`` (RFC 9470).
+            verified: The e-mail address is verified; else 403 ``email_not_verified``.
+        """
+        return Require(
+            self._authenticator,
+            self._names.password,
+            self._scheme,
+            mfa=mfa,
+            fresh=fresh,
+            verified=verified,
+        )
+
+    def _build_routers(self) -> None:
+        guards = Guards(self.current_user, self.require(fresh=self.settings.reauthentication_age))
+        handout = Handout(
+            transport=self.transport, tokens=self._tokens, scopes=self._scopes, clock=self.clock
+        )
+        login = LoginService(
+            database=self._database,
+            users=self._users,
+            sessions=self.sessions,
+            login_hooks=self._hooks,
+            clock=self.clock,
+        )
+        accounts = AccountService(
+            self.settings, database=self._database, users=self._users, sessions=self.sessions
+        )
+        login_routes = LoginRoutes(
+            transport=self.transport, login=login, users=self._users, sessions=self.sessions, scopes=self._scopes,
+            authenticator=self._authenticator, handout=handout, guards=guards,
+        )  # fmt: skip
+        session_routes = SessionRoutes(
+            settings=self.settings, transport=self.transport, sessions=self.sessions, tokens=self._tokens,
+            authenticator=self._authenticator, handout=handout, guards=guards,
+        )  # fmt: skip
+        account_routes = AccountRoutes(
+            settings=self.settings, transport=self.transport, accounts=accounts, users=self._users,
+            authenticator=self._authenticator, handout=handout, guards=guards, profile_schema=self._profile_schema,
+        )  # fmt: skip
+        self._assemble(login_routes, session_routes, account_routes)
+
+    def _assemble(
+        self,
+        login: LoginRoutes[UserT],
+        sessions: SessionRoutes[UserT],
+        accounts: AccountRoutes[UserT],
+    ) -> None:
+        prefix = self.settings.prefix
+        new = functools.partial(new_router, lifespan=self.lifespan)
+        self.routers = Routers(new(prefix=prefix), new(prefix=prefix), new(prefix=prefix), new())
+        login.add_to(self.routers.login)
+        token_router = new_router(OAuthRoute)
+        login.add_token_to(token_router)
+        self.routers.login.include_router(token_router)
+        sessions.add_to(self.routers.sessions)
+        sessions.add_well_known_to(self.routers.keys)
+        accounts.add_to(self.routers.accounts)
+        self.router = APIRouter()
+        for router in (
+            self.routers.login,
+            self.routers.sessions,
+            self.routers.accounts,
+            self.routers.keys,
+        ):
+            self.router.include_router(router)
+
+    def install(self, app: FastAPI) -> None:
+        """Add the thin middleware and the OpenAPI details. Optional, and harmless when called twice."""
+        installed: list[object] = getattr(app.state, "piccolo_fastapi_auth", [])
+        if self in installed:
+            return
+        app.state.piccolo_fastapi_auth = [*installed, self]
+        app.add_middleware(AuthMiddleware, auth=self)
+        describe(app, self._names, cookie=self.settings.session_cookie)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, _: object = None) -> AsyncIterator[None]:
+        """Open what is fast when kept open, and close it. Every router of this ``Auth`` brings it along."""
+        self._running += 1
+        if self._running == 1:
+            await self._database.open()
+        try:
+            yield
+        finally:
+            self._running -= 1
+            if self._running == 0:
+                await self._database.close()
+                self._pool.close()
+
+    async def create_tables(self) -> None:
+        """Make every table and index, and the user table, if they are missing.
+
+        For development, tests and the example; production runs ``piccolo migrations forwards all``.
+        """
+        if isinstance(self._database.engine, SQLiteEngine):
+            # Kept in the file: readers then never wait for the one writer.
+            await self.user_table.raw("PRAGMA journal_mode=WAL")
+        await create_db_tables(self.user_table, *TABLES, if_not_exists=True)
+
+
+def _checked_user_table(given: type[UserT] | None, settings: AuthSettings) -> type[UserT]:
+    configured = configured_user_table()
+    name = f"{configured.__module__}:{configured.__qualname__}"
+    if given is not None and given is not configured:
+        raise UserTableError(
+            f"user_table is {given.__module__}:{given.__qualname__}, but tables and migrations use {name}. "
+            f"Set PICCOLO_AUTH_USER_TABLE={given.__module__}:{given.__qualname__} in the environment or in .env."
+        )
+    if settings.user_table != UserTableSetting().user_table:
+        raise UserTableError(
+            "give user_table by the environment or .env, where migrations read it too"
+        )
+    table: type[AuthUser] = configured
+    return cast("type[UserT]", table)
+
+
+def _check_profile(schema: type[ProfileUpdate], table: type[AuthUser]) -> None:
+    columns = {column._meta.name for column in table._meta.columns}
+    writable = columns - _NOT_PROFILE - {primary_key(table)._meta.name}
+    if strangers := set(schema.model_fields) - writable:
+        raise ValueError(
+            f"profile_schema has fields that people may not write, or that are no columns: {sorted(strangers)}"
+        )

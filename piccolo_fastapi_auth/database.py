@@ -1,0 +1,202 @@
+"""How statements reach the database: transactions that do not leak, fast reads, failures as 503.
+
+Works around three faults of Piccolo 1.38, each with a test: a failed ``BEGIN IMMEDIATE`` on SQLite leaves
+a thread that keeps the process alive; a failed ``COMMIT`` on PostgreSQL keeps its pool connection and its
+context variable; SQLite opens a connection and a thread for every statement outside a transaction.
+"""
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Protocol, cast
+
+from piccolo.engine.base import BaseTransaction, Engine
+from piccolo.engine.sqlite import SQLiteEngine, TransactionType
+from piccolo.query.base import Query
+from piccolo.table import Table
+
+from piccolo_fastapi_auth.errors import TemporarilyUnavailableError
+
+logger = logging.getLogger(__name__)
+
+Row = Mapping[str, object]
+
+# Names, not classes: asyncpg is there only when the application uses PostgreSQL.
+_POSTGRES_FAILURES = (
+    "PostgresConnectionError",
+    "InterfaceError",
+    "OperatorInterventionError",
+    "InsufficientResourcesError",
+    "TransactionRollbackError",
+    "LockNotAvailableError",
+    "UndefinedTableError",
+    "ReadOnlySQLTransactionError",
+)
+
+
+class _Reader(Protocol):
+    """The part of an aiosqlite connection that is used here; aiosqlite is an optional install."""
+
+    async def execute_fetchall(self, sql: str, parameters: Sequence[object]) -> list[Row]: ...
+
+    async def close(self) -> None: ...
+
+
+def _failures() -> tuple[type[BaseException], ...]:
+    """Return the exceptions that mean "the store cannot answer now"."""
+    asyncpg = sys.modules.get("asyncpg")
+    names = _POSTGRES_FAILURES if asyncpg else ()
+    return (
+        sqlite3.OperationalError,
+        OSError,
+        TimeoutError,
+        *(getattr(asyncpg, name) for name in names),
+    )
+
+
+@contextlib.contextmanager
+def unavailable_when_broken() -> Iterator[None]:
+    """Turn a store that is down, locked or without its tables into 503.
+
+    Raises:
+        TemporarilyUnavailableError: The store could not answer.
+    """
+    try:
+        yield
+    except Exception as error:
+        # The exception classes are only known at run time: asyncpg may not be installed.
+        if not isinstance(error, _failures()):
+            raise
+        logger.exception("The database cannot answer: %s", type(error).__name__)
+        raise TemporarilyUnavailableError from error
+
+
+def is_unique_violation(error: Exception) -> bool:
+    """Say whether ``error`` is a row that broke a unique key."""
+    if isinstance(error, sqlite3.IntegrityError):
+        return error.sqlite_errorname in {
+            "SQLITE_CONSTRAINT_UNIQUE",
+            "SQLITE_CONSTRAINT_PRIMARYKEY",
+        }
+    return type(error).__name__ == "UniqueViolationError"
+
+
+class Database:
+    """The engine of the user table, with the three things that Piccolo leaves to its callers."""
+
+    def __init__(self, table: type[Table]) -> None:
+        self._table = table
+        self._reader: _Reader | None = None
+        self._lock: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
+
+    @property
+    def engine(self) -> Engine[BaseTransaction]:
+        """The engine that the application gave the user table."""
+        return cast("Engine[BaseTransaction]", self._table._meta.db)
+
+    async def fetch(self, template: str, *values: object) -> list[Row]:
+        """Run a read written with ``{}`` for each value, and return its rows.
+
+        On SQLite it goes over one open connection while the application runs (`open` to `close`).
+        """
+        reader = self._reader
+        if reader is not None and not self.engine.transaction_exists():
+            return await reader.execute_fetchall(template.replace("{}", "?"), values)
+        return cast("list[Row]", await self._table.raw(template, *values))
+
+    async def write(self, query: Query[Table, list[Row]]) -> list[Row]:
+        """Run one writing Piccolo query by itself; return the rows of its ``RETURNING``."""
+        async with self._one_writer():
+            return await query
+
+    @contextlib.asynccontextmanager
+    async def atomic(self) -> AsyncIterator[None]:
+        """Run a block as one transaction: all of it or nothing, and no connection left behind."""
+        engine = self.engine
+        if engine.transaction_exists():
+            yield
+            return
+        async with self._one_writer():
+            transaction = _begin(engine)
+            await _enter(transaction, engine)
+            failure: BaseException | None = None
+            try:
+                yield
+            except BaseException as error:
+                failure = error
+                raise
+            finally:
+                await _leave(transaction, engine, failure)
+
+    @contextlib.asynccontextmanager
+    async def _one_writer(self) -> AsyncIterator[None]:
+        """Queue the writers of this process on SQLite, which has room for one: a queue beats a busy wait."""
+        if self.engine.engine_type != "sqlite" or self.engine.transaction_exists():
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        if self._lock is None or self._lock[0] is not loop:
+            self._lock = (loop, asyncio.Lock())
+        async with self._lock[1]:
+            yield
+
+    async def open(self) -> None:
+        """Open the reading connection on SQLite; warn when PostgreSQL would connect for every statement."""
+        engine = self.engine
+        if isinstance(engine, SQLiteEngine):
+            self._reader = cast("_Reader", await engine.get_connection())
+        elif getattr(engine, "pool", None) is None:
+            logger.warning(
+                "PostgreSQL without a pool costs a connection a query: await engine.start_connection_pool()"
+            )
+
+    async def close(self) -> None:
+        """Close the reading connection; without this the thread behind it keeps the process alive."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            await reader.close()
+
+
+def _begin(engine: Engine[BaseTransaction]) -> BaseTransaction:
+    """Return a transaction; on SQLite one that takes the write lock at once, so that no read is upgraded."""
+    if isinstance(engine, SQLiteEngine):
+        return engine.transaction(transaction_type=TransactionType.immediate)
+    return engine.transaction()
+
+
+async def _enter(transaction: BaseTransaction, engine: Engine[BaseTransaction]) -> None:
+    try:
+        await transaction.__aenter__()
+    except BaseException:
+        await _give_back(transaction, engine)
+        raise
+
+
+async def _leave(
+    transaction: BaseTransaction, engine: Engine[BaseTransaction], failure: BaseException | None
+) -> None:
+    try:
+        await transaction.__aexit__(
+            type(failure) if failure else None, failure, failure.__traceback__ if failure else None
+        )
+    except BaseException:
+        # COMMIT or ROLLBACK itself failed; Piccolo stops here, with the connection and the variable still set.
+        await _give_back(transaction, engine)
+        context = getattr(transaction, "context", None)
+        with contextlib.suppress(ValueError, RuntimeError):
+            if context is not None:
+                engine.current_transaction.reset(context)
+        raise
+
+
+async def _give_back(transaction: BaseTransaction, engine: Engine[BaseTransaction]) -> None:
+    """Release the connection that a half-made transaction holds."""
+    connection = getattr(transaction, "connection", None)
+    if connection is None:
+        return
+    pool = getattr(engine, "pool", None)
+    with contextlib.suppress(Exception):
+        await (pool.release(connection) if pool else connection.close())

@@ -1,0 +1,127 @@
+"""Paths that take a password and hand out a credential: log in, token, prove again."""
+
+from typing import Annotated, Generic, TypeVar
+
+from fastapi import APIRouter, Depends, Form, Request, Response
+from pydantic import BaseModel
+
+from piccolo_fastapi_auth.errors import InvalidRequestError
+from piccolo_fastapi_auth.login.oauth import InvalidScopeError, UnsupportedGrantTypeError
+from piccolo_fastapi_auth.login.schemas import Identifier, LoginBody, ReauthenticateBody
+from piccolo_fastapi_auth.login.service import Attempt, LoginService
+from piccolo_fastapi_auth.routing import Guards, Password, Text
+from piccolo_fastapi_auth.sessions.authenticator import Authenticator
+from piccolo_fastapi_auth.sessions.handout import Handout
+from piccolo_fastapi_auth.sessions.schemas import SignedIn, TokenResponse
+from piccolo_fastapi_auth.sessions.service import SessionService
+from piccolo_fastapi_auth.transport import Transport
+from piccolo_fastapi_auth.users.scopes import Scopes
+from piccolo_fastapi_auth.users.service import UserService
+from piccolo_fastapi_auth.users.user import AuthUser
+
+UserT = TypeVar("UserT", bound=AuthUser)
+
+
+class OAuthProblem(BaseModel):
+    """An error response (RFC 6749 section 5.2)."""
+
+    error: str
+    error_description: str
+
+
+class LoginRoutes(Generic[UserT]):
+    """The routes of the login slice."""
+
+    def __init__(
+        self,
+        *,
+        transport: Transport,
+        login: LoginService[UserT],
+        users: UserService[UserT],
+        sessions: SessionService[UserT],
+        scopes: Scopes[UserT],
+        authenticator: Authenticator[UserT],
+        handout: Handout[UserT],
+        guards: Guards,
+    ) -> None:
+        self._transport = transport
+        self._login = login
+        self._users = users
+        self._sessions = sessions
+        self._scopes = scopes
+        self._authenticator = authenticator
+        self._handout = handout
+        self._guards = guards
+
+    def add_to(self, router: APIRouter) -> None:
+        """Add the routes."""
+        router.add_api_route("/login", self.log_in, methods=["POST"], response_model=SignedIn)
+        router.add_api_route(
+            "/reauthenticate", self.reauthenticate, methods=["POST"], response_model=SignedIn | TokenResponse,
+            dependencies=[Depends(self._guards.current_user)],
+        )  # fmt: skip
+
+    def add_token_to(self, router: APIRouter) -> None:
+        """Add the token endpoint, which refuses in RFC 6749's words."""
+        refusals: dict[int | str, dict[str, object]] = {
+            status: {"model": OAuthProblem} for status in (400, 401, 403, 409, 422, 429, 503)
+        }
+        router.add_api_route(
+            "/token",
+            self.token,
+            methods=["POST"],
+            response_model=TokenResponse,
+            responses=refusals,
+        )
+
+    async def log_in(self, request: Request, body: LoginBody) -> Response:
+        """Log in with a cookie. A session that the browser already had ends."""
+        # Also without a cookie: a foreign page must not log somebody in (log-in CSRF).
+        self._transport.check_origin(request)
+        caller = self._transport.caller(request)
+        attempt = Attempt(body.username, body.password.get_secret_value(), "cookie", caller)
+        logged_in = await self._login.log_in(attempt)
+        return await self._handout.answer(logged_in.identity, logged_in.secret, caller=caller)
+
+    async def token(
+        self,
+        request: Request,
+        *,
+        grant_type: Annotated[Text, Form(max_length=64)],
+        username: Annotated[Identifier | None, Form()] = None,
+        password: Annotated[Password | None, Form()] = None,
+        scope: Annotated[Text, Form(max_length=2048)] = "",
+        refresh_token: Annotated[Text | None, Form(max_length=512)] = None,
+    ) -> Response:
+        """Issue tokens for a password or for a refresh token (RFC 6749 sections 4.3 and 6)."""
+        if self._transport.has_cookie(request):
+            self._transport.check_origin(request)
+        if grant_type == "password" and username is not None and password is not None:
+            return await self._password_grant(request, username, password.get_secret_value(), scope)
+        if grant_type == "refresh_token" and refresh_token is not None:
+            identity, successor = await self._sessions.refresh(refresh_token)
+            return await self._handout.answer(identity, successor)
+        if grant_type in {"password", "refresh_token"}:
+            raise InvalidRequestError("A parameter is missing.")
+        raise UnsupportedGrantTypeError
+
+    async def _password_grant(
+        self, request: Request, username: str, password: str, scope: str
+    ) -> Response:
+        asked = scope.split()
+        if not set(asked) <= set(self._scopes.declared):
+            raise InvalidScopeError
+        caller = self._transport.caller(request)
+        attempt = Attempt(username, password, "bearer", caller, scope=asked or None)
+        logged_in = await self._login.log_in(attempt)
+        return await self._handout.answer(logged_in.identity, logged_in.secret, caller=caller)
+
+    async def reauthenticate(self, request: Request, body: ReauthenticateBody) -> Response:
+        """Prove to be the same person again: the log-in is fresh, and its cookie or refresh token a new one."""
+        identity = await self._authenticator.required(request)
+        await self._users.prove(identity.session.user_id, body.password.get_secret_value())
+        secret = await self._sessions.renew(identity, methods=["password"])
+        renewed = await self._sessions.find.by_id(
+            identity.session.id, now=self._authenticator.clock()
+        )
+        return await self._handout.answer(renewed or identity, secret)

@@ -1,0 +1,51 @@
+"""The thin middleware, pure ASGI: CSRF for the whole application, and queued headers on the response really sent."""
+
+from typing import Protocol
+
+from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from piccolo_fastapi_auth.errors import CsrfFailedError
+from piccolo_fastapi_auth.transport import QUEUED_HEADERS, Transport
+
+
+class HasTransport(Protocol):
+    """The part of ``Auth`` that the middleware needs."""
+
+    @property
+    def transport(self) -> Transport:
+        """How credentials travel."""
+        ...
+
+
+class AuthMiddleware:
+    """Refuses unsafe requests that carry our cookie from a foreign page, also on routes without a guard."""
+
+    def __init__(self, app: ASGIApp, *, auth: HasTransport) -> None:
+        self._app = app
+        self._transport = auth.transport
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, unless it is a forgery."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        connection = HTTPConnection(scope)
+        if self._transport.has_cookie(connection):
+            try:
+                self._transport.check_origin(connection)
+            except CsrfFailedError as error:
+                refusal = JSONResponse(
+                    {"detail": error.detail}, error.status_code, headers=error.headers
+                )
+                await refusal(scope, receive, send)
+                return
+        queued: list[tuple[bytes, bytes]] = scope.setdefault(QUEUED_HEADERS, [])
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), *queued]
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)

@@ -1,0 +1,17 @@
+"""The Piccolo app: every table of every slice. Add ``piccolo_fastapi_auth.piccolo_app`` to ``APP_REGISTRY``."""
+
+from pathlib import Path
+
+from piccolo.conf.apps import AppConfig
+
+from piccolo_fastapi_auth.sessions.tables import AuthSession
+from piccolo_fastapi_auth.users.tables import AuthAccount
+from piccolo_fastapi_auth.users.user_table import user_app
+
+APP_CONFIG = AppConfig(
+    app_name="fastapi_auth",
+    migrations_folder_path=str(Path(__file__).parent / "piccolo_migrations"),
+    table_classes=[AuthAccount, AuthSession],
+    migration_dependencies=[user_app()],
+    commands=[],
+)

@@ -1,0 +1,150 @@
+"""What all our routes share: safe refusals, CSRF, no caching, and their place in the OpenAPI document."""
+
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import APIRouter, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+
+from piccolo_fastapi_auth.database import unavailable_when_broken
+from piccolo_fastapi_auth.errors import AuthError
+from piccolo_fastapi_auth.primitives.passwords import MAX_PASSWORD_LENGTH
+
+MAX_BODY_BYTES = 64 * 1024
+
+Handler = Callable[[Request], Coroutine[None, None, Response]]
+Lifespan = Callable[[object], AbstractAsyncContextManager[None]]
+
+
+def _encodable(text: str) -> str:
+    """Refuse what a database cannot store: NUL, and halves of surrogate pairs."""
+    if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("must be text without NUL and surrogates")
+    return text
+
+
+def _hashable(secret: SecretStr) -> SecretStr:
+    """Refuse halves of surrogate pairs, which have no bytes to hash; NUL counts like any character."""
+    if any("\ud800" <= character <= "\udfff" for character in secret.get_secret_value()):
+        raise ValueError("must be text without surrogates")
+    return secret
+
+
+Text = Annotated[str, StringConstraints(strict=True), AfterValidator(_encodable)]
+Password = Annotated[
+    SecretStr,
+    Field(min_length=1, max_length=MAX_PASSWORD_LENGTH, strict=True),
+    AfterValidator(_hashable),
+]
+
+
+class Body(BaseModel):
+    """A request body: unknown members are refused, so nothing can be assigned by the way."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class Problem(BaseModel):
+    """Why a request was refused."""
+
+    model_config = ConfigDict(extra="allow")
+
+    code: str = Field(description="Stable; made for programs.")
+    message: str = Field(description="Made for people; may change.")
+
+
+class ProblemResponse(BaseModel):
+    """The body of every refusal."""
+
+    detail: Problem
+
+
+class InvalidInput(BaseModel):
+    """One thing that is wrong with a request's shape. Never holds what was sent."""
+
+    type: str
+    loc: list[str | int]
+    msg: str
+
+
+class InvalidInputResponse(BaseModel):
+    """The body of 422: what is wrong with the shape, or why a password was rejected."""
+
+    detail: list[InvalidInput] | Problem
+
+
+def validation_details(error: RequestValidationError) -> list[dict[str, object]]:
+    """Return what is wrong with a request without ``input`` and ``ctx``, which would echo a password."""
+    return [{"type": e["type"], "loc": list(e["loc"]), "msg": e["msg"]} for e in error.errors()]
+
+
+class SafeRoute(APIRoute):
+    """A route whose refusals leak nothing and whose answers are not cached."""
+
+    def get_route_handler(self) -> Handler:
+        """Wrap FastAPI's handler."""
+        inner = cast("Handler", super().get_route_handler())
+
+        async def handler(request: Request) -> Response:
+            try:
+                with unavailable_when_broken():
+                    response = await inner(request)
+            except AuthError as error:
+                error.headers = {"Cache-Control": "no-store", **(error.headers or {})}
+                raise
+            except RequestValidationError as error:
+                response = JSONResponse({"detail": validation_details(error)}, 422)
+            response.headers.setdefault("Cache-Control", "no-store")
+            return response
+
+        return handler
+
+
+_REFUSALS = {
+    400: "Two credentials at once, or a malformed request.",
+    401: "No credential, or not a good one.",
+    403: "The credential is good and not enough, or the request came from another site.",
+    404: "No such thing, or somebody else's.",
+    409: "The name or the address is taken.",
+    413: "The body is too large.",
+    429: "Too many requests.",
+    503: "A store is down or a queue is full.",
+}
+
+
+def new_router(
+    route_class: type[APIRoute] = SafeRoute, *, prefix: str = "", lifespan: Lifespan | None = None
+) -> APIRouter:
+    """Return a router for one slice: safe routes, bounded bodies, strict content types, refusals documented."""
+    responses: dict[int | str, dict[str, object]] = {
+        status: {"model": ProblemResponse, "description": text}
+        for status, text in _REFUSALS.items()
+    }
+    for status in (429, 503):
+        responses[status]["headers"] = {
+            "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}
+        }
+    responses[422] = {"model": InvalidInputResponse, "description": "The request's shape is wrong."}
+    return APIRouter(
+        prefix=prefix,
+        tags=["auth"],
+        lifespan=lifespan,
+        route_class=route_class,
+        responses=responses,
+        max_body_size=MAX_BODY_BYTES,
+        strict_content_type=True,
+        generate_unique_id_function=lambda route: route.name,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """The dependencies that our own routes hang on: who asks, and who asks with a fresh log-in."""
+
+    current_user: Callable[..., object]
+    fresh_user: Callable[..., object]

@@ -1,0 +1,110 @@
+"""Access tokens of sessions: made from an identity, read back as a ``Principal`` without the database."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from piccolo.columns import Column
+
+from piccolo_fastapi_auth.errors import InvalidTokenError, TokenExpiredError
+from piccolo_fastapi_auth.primitives.clock import Clock
+from piccolo_fastapi_auth.primitives.jwt import (
+    AccessClaims,
+    ExpiredJwtError,
+    InvalidJwtError,
+    JwtCodec,
+)
+from piccolo_fastapi_auth.sessions.amr import from_amr, to_amr
+from piccolo_fastapi_auth.sessions.records import Session, TransportName
+from piccolo_fastapi_auth.settings import AuthSettings
+
+UserId = int | UUID | str
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is asking, and how they signed in.
+
+    From a bearer token it is what the token says: revoked within the access token's life. From a cookie
+    it is what the database says.
+    """
+
+    user_id: UserId
+    session_id: UUID
+    scopes: tuple[str, ...]
+    methods: tuple[str, ...]
+    authenticated_at: datetime
+    expires_at: datetime
+    transport: TransportName
+
+
+class AccessTokens:
+    """Signs and reads the access tokens of one ``Auth``."""
+
+    def __init__(self, settings: AuthSettings, *, clock: Clock, user_key: Column) -> None:
+        keys = [
+            key.get_secret_value().encode() for key in settings.signing_keys
+        ] or settings.secrets
+        self.codec = JwtCodec(
+            algorithm=settings.algorithm,
+            keys=keys,
+            issuer=settings.issuer,
+            audience=settings.audience,
+        )
+        self._lifetime = settings.access_token_lifetime
+        self._clock = clock
+        self._key_type: type[object] = user_key.value_type
+
+    def issue(self, session: Session, *, scopes: Sequence[str]) -> tuple[str, int]:
+        """Return an access token and its life in seconds; it never outlives its session."""
+        now = self._clock().replace(microsecond=0)
+        expires_at = min(now + self._lifetime, session.expires_at)
+        claims = AccessClaims(
+            sub=str(session.user_id),
+            sid=session.id,
+            jti=uuid4().hex,
+            iat=now,
+            exp=expires_at.replace(microsecond=0),
+            auth_time=session.authenticated_at.replace(microsecond=0),
+            amr=to_amr(session.methods),
+            scope=tuple(scopes),
+        )
+        return self.codec.sign(claims), max(0, int((claims.exp - now).total_seconds()))
+
+    def read(self, token: str, *, even_expired: bool = False) -> Principal:
+        """Return what a genuine access token says; ``even_expired`` is for ending its session.
+
+        Raises:
+            TokenExpiredError: Genuine, and too old.
+            InvalidTokenError: Anything else.
+        """
+        try:
+            claims = self.codec.verify(token, now=self._clock())
+        except ExpiredJwtError as error:
+            if not even_expired:
+                raise TokenExpiredError from None
+            claims = error.claims
+        except InvalidJwtError:
+            raise InvalidTokenError from None
+        return Principal(
+            user_id=self._user_id(claims.sub),
+            session_id=claims.sid,
+            scopes=claims.scope,
+            methods=from_amr(claims.amr),
+            authenticated_at=claims.auth_time,
+            expires_at=claims.exp,
+            transport="bearer",
+        )
+
+    def _user_id(self, subject: str) -> UserId:
+        """Read ``sub`` as the user table's key type; only the canonical spelling is one of ours."""
+        if self._key_type is str:
+            return subject
+        try:
+            key: UserId = UUID(subject) if self._key_type is UUID else int(subject)
+        except ValueError:
+            raise InvalidTokenError from None
+        if str(key) != subject:
+            raise InvalidTokenError
+        return key

@@ -1,0 +1,66 @@
+"""Handing out a credential: the answer to a log-in, a refresh or a renewed proof, by transport."""
+
+from typing import Generic, TypeVar
+
+from fastapi import Response
+from fastapi.responses import JSONResponse
+
+from piccolo_fastapi_auth.primitives.clock import Clock
+from piccolo_fastapi_auth.sessions.access_tokens import AccessTokens
+from piccolo_fastapi_auth.sessions.records import Identity
+from piccolo_fastapi_auth.sessions.schemas import SignedIn, TokenResponse, session_out, user_out
+from piccolo_fastapi_auth.transport import Caller, Transport
+from piccolo_fastapi_auth.users.scopes import Scopes
+from piccolo_fastapi_auth.users.user import AuthUser
+
+UserT = TypeVar("UserT", bound=AuthUser)
+
+
+class Handout(Generic[UserT]):
+    """Writes credentials into responses. The one place where a secret leaves the library."""
+
+    def __init__(
+        self, *, transport: Transport, tokens: AccessTokens, scopes: Scopes[UserT], clock: Clock
+    ) -> None:
+        self._transport = transport
+        self._tokens = tokens
+        self._scopes = scopes
+        self._clock = clock
+
+    async def signed_in(self, identity: Identity[UserT]) -> SignedIn:
+        """Show a person and their session."""
+        scopes = await self._scopes.of(identity.user, within=identity.session.scope)
+        session = identity.session
+        return SignedIn(
+            user=user_out(identity, scopes), session=session_out(session, current=session.id)
+        )
+
+    async def token_body(self, identity: Identity[UserT], refresh_token: str) -> TokenResponse:
+        """Return an access token and the refresh token that goes with it."""
+        scopes = await self._scopes.of(identity.user, within=identity.session.scope)
+        access_token, expires_in = self._tokens.issue(identity.session, scopes=scopes)
+        return TokenResponse(
+            access_token=access_token,
+            expires_in=expires_in,
+            refresh_token=refresh_token,
+            scope=" ".join(scopes),
+        )
+
+    async def answer(
+        self, identity: Identity[UserT], secret: str, *, caller: Caller | None = None
+    ) -> Response:
+        """Return the response that carries a credential: a cookie, or tokens in the body."""
+        body = await (
+            self.signed_in(identity)
+            if identity.session.transport == "cookie"
+            else self.token_body(identity, secret)
+        )
+        response = JSONResponse(body.model_dump(mode="json"), headers={"Cache-Control": "no-store"})
+        if identity.session.transport == "cookie":
+            self._transport.set_cookie(
+                response, secret, expires_at=identity.session.expires_at, now=self._clock()
+            )
+        elif caller is not None and caller.cookie_digest is not None:
+            # A log-in ended the browser's cookie session: the cookie must go too, or it would stand beside the token.
+            self._transport.clear_cookie(response)
+        return response

@@ -1,0 +1,45 @@
+"""What the rest of the library knows of a session: plain values, no row, nothing secret. Pure."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic, Literal, TypeVar
+from uuid import UUID
+
+TransportName = Literal["cookie", "bearer"]
+UserT = TypeVar("UserT")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A sign-in: where it came from, how it was made and when it ends. Times are aware, in UTC."""
+
+    id: UUID
+    user_id: int | UUID | str
+    transport: TransportName
+    created_at: datetime
+    authenticated_at: datetime
+    last_seen_at: datetime
+    expires_at: datetime
+    methods: tuple[str, ...]
+    scope: tuple[str, ...] | None
+    ip: str | None
+    user_agent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshState:
+    """What rotation needs of a session row."""
+
+    generation: int
+    salt: str = field(repr=False)
+    rotated_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity(Generic[UserT]):
+    """A live session and the person behind it, from one query."""
+
+    session: Session
+    user: UserT
+    email_verified: bool
+    refresh: RefreshState | None = None

@@ -1,0 +1,270 @@
+"""What happens to sessions: start, refresh, renew, list, end. The only writer of `auth_session`."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar
+from uuid import UUID, uuid4
+
+from piccolo.columns import Column
+from piccolo.columns.combination import WhereRaw
+from piccolo.custom_types import Combinable
+
+from piccolo_fastapi_auth.database import Database
+from piccolo_fastapi_auth.errors import InvalidTokenError, SessionExpiredError, TokenReusedError
+from piccolo_fastapi_auth.primitives import opaque_tokens
+from piccolo_fastapi_auth.primitives.clock import Clock
+from piccolo_fastapi_auth.sessions import rotation
+from piccolo_fastapi_auth.sessions.lookup import SessionLookup, primary_key, quoted, session_from
+from piccolo_fastapi_auth.sessions.records import Identity, RefreshState, Session, TransportName
+from piccolo_fastapi_auth.sessions.tables import AuthSession
+from piccolo_fastapi_auth.settings import AuthSettings
+from piccolo_fastapi_auth.users.user import AuthUser
+
+UserT = TypeVar("UserT", bound=AuthUser)
+
+TOUCH_INTERVAL = timedelta(minutes=1)
+_ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A new or renewed session and its secret: the cookie's token, or the refresh token."""
+
+    session_id: UUID
+    secret: str = field(repr=False)
+
+
+class SessionService(Generic[UserT]):
+    """Sessions of one ``Auth``. Each decision that matters is one conditional statement."""
+
+    def __init__(
+        self, database: Database, user_table: type[UserT], settings: AuthSettings, *, clock: Clock
+    ) -> None:
+        self._database = database
+        self._settings = settings
+        self._clock = clock
+        self._keys = [
+            opaque_tokens.derive_key(secret, purpose="refresh") for secret in settings.secrets
+        ]
+        self.find = SessionLookup(database, user_table, idle_timeout=settings.session_idle_timeout)
+        is_active = (
+            f"EXISTS (SELECT 1 FROM {user_table._meta.tablename} u"
+            f" WHERE {quoted(primary_key(user_table), table='u')} = {AuthSession._meta.tablename}.{quoted(AuthSession.user)}"
+            f" AND {quoted(user_table.active, table='u')})"
+        )
+        self._user_is_active = WhereRaw(is_active)
+
+    async def start(
+        self,
+        user_id: object,
+        *,
+        transport: TransportName,
+        methods: Sequence[str],
+        scope: Sequence[str] | None,
+        ip: str | None,
+        user_agent: str | None,
+        authenticated_at: datetime,
+    ) -> Started:
+        """Make the row of a sign-in. Call it inside the transaction that proved the person."""
+        session_id = uuid4()
+        secret, digest, salt = self._new_secret(session_id, transport)
+        row = AuthSession(
+            id=session_id,
+            user=user_id,
+            transport=transport,
+            token_hash=digest,
+            refresh_salt=salt,
+            created_at=authenticated_at,
+            authenticated_at=authenticated_at,
+            last_seen_at=authenticated_at,
+            expires_at=authenticated_at + self._settings.session_lifetime,
+            methods=" ".join(methods),
+            scope=None if scope is None else " ".join(scope),
+            ip=ip,
+            user_agent=user_agent,
+        )
+        await AuthSession.insert(row)
+        if self._settings.max_sessions is not None:
+            await self._end_oldest(user_id, keep=self._settings.max_sessions, newest=session_id)
+        return Started(session_id, secret)
+
+    def _new_secret(
+        self, session_id: UUID, transport: TransportName
+    ) -> tuple[str, str | None, str | None]:
+        """Return the secret to hand out, and what to store of it: a digest or a salt."""
+        if transport == "cookie":
+            token = opaque_tokens.new_token()
+            return token, opaque_tokens.digest(token), None
+        salt = secrets.token_urlsafe(32)
+        return self._refresh_token(session_id, RefreshState(0, salt, None)), None, salt
+
+    def _refresh_token(self, session_id: UUID, state: RefreshState) -> str:
+        return rotation.issue(
+            session_id, generation=state.generation, salt=state.salt, key=self._keys[0]
+        )
+
+    async def _end_oldest(self, user_id: object, *, keep: int, newest: UUID) -> None:
+        """End all but the newest ``keep`` live sessions; the log-in holds the user's row, so none slips past."""
+        now = self._clock()
+        rows = (
+            await AuthSession.select(AuthSession.id)
+            .where(AuthSession.user == user_id, *self._live(now))
+            .order_by(AuthSession.created_at, ascending=False)
+        )
+        # Two sign-ins of one instant: the one just made counts as the newer.
+        others = [row["id"] for row in rows if row["id"] != newest]
+        if extra := others[keep - 1 :]:
+            await AuthSession.delete().where(AuthSession.id.is_in(extra))
+
+    async def refresh(self, token: str) -> tuple[Identity[UserT], str]:
+        """Exchange a refresh token for its successor (RFC 6749 section 6, RFC 9700 section 4.14.2).
+
+        Raises:
+            InvalidTokenError: Malformed, forged, or its session has ended. Nothing is ended by it.
+            TokenReusedError: Genuine, but its successor was used: the whole session is ended.
+        """
+        presented = rotation.parse(token)
+        if presented is None:
+            raise InvalidTokenError
+        for _ in range(_ROUNDS):
+            identity, state = await self._presented_at(presented)
+            now = self._clock()
+            match rotation.judge(
+                presented.generation, current=state.generation, rotated_at=state.rotated_at,
+                now=now, grace=self._settings.refresh_grace,
+            ):  # fmt: skip
+                case rotation.Verdict.ROTATE:
+                    if await self._rotate(identity, presented.generation, now):
+                        successor = RefreshState(presented.generation + 1, state.salt, now)
+                        return identity, self._refresh_token(identity.session.id, successor)
+                    # Another request was first: look again, this token is now the previous one.
+                case rotation.Verdict.REPEAT:
+                    return identity, self._refresh_token(identity.session.id, state)
+                case rotation.Verdict.REUSED:
+                    await self.end(identity.session.id)
+                    raise TokenReusedError
+                case rotation.Verdict.UNKNOWN:
+                    break
+        raise InvalidTokenError
+
+    async def _presented_at(
+        self, presented: rotation.RefreshToken
+    ) -> tuple[Identity[UserT], RefreshState]:
+        """Return the live session of a genuine token."""
+        identity = await self.find.by_id(presented.session_id, now=self._clock())
+        if identity is None or identity.refresh is None:
+            raise InvalidTokenError
+        if not rotation.is_genuine(presented, salt=identity.refresh.salt, keys=self._keys):
+            raise InvalidTokenError
+        return identity, identity.refresh
+
+    async def _rotate(self, identity: Identity[UserT], generation: int, now: datetime) -> bool:
+        """Move one generation on, if nobody else did and the session is still good."""
+        rows = await self._database.write(
+            AuthSession.update(
+                {
+                    AuthSession.generation: generation + 1,
+                    AuthSession.rotated_at: now,
+                    AuthSession.last_seen_at: now,
+                }
+            )
+            .where(
+                AuthSession.id == identity.session.id,
+                AuthSession.generation == generation,
+                *self._live(now),
+                self._user_is_active,
+            )
+            .returning(AuthSession.id)
+        )
+        return bool(rows)
+
+    async def renew(self, identity: Identity[UserT], *, methods: Sequence[str]) -> str:
+        """Record a new proof of the person: now is ``authenticated_at``, and the secret is a new one (ASVS 7.2.4).
+
+        Raises:
+            SessionExpiredError: The session ended meanwhile.
+        """
+        now = self._clock()
+        session = identity.session
+        values: dict[Column | str, object] = {
+            AuthSession.authenticated_at: now,
+            AuthSession.last_seen_at: now,
+            AuthSession.expires_at: now + self._settings.session_lifetime,
+            AuthSession.methods: " ".join(dict.fromkeys([*session.methods, *methods])),
+        }
+        if identity.refresh is None:
+            token = opaque_tokens.new_token()
+            values[AuthSession.token_hash] = opaque_tokens.digest(token)
+        else:
+            token = ""
+            values |= {
+                AuthSession.generation: AuthSession.generation + 1,
+                AuthSession.rotated_at: now,
+            }
+        rows = await self._database.write(
+            AuthSession.update(values)
+            .where(AuthSession.id == session.id, *self._live(now), self._user_is_active)
+            .returning(AuthSession.generation)
+        )
+        if not rows:
+            raise SessionExpiredError
+        if identity.refresh is None:
+            return token
+        generation = int(str(rows[0]["generation"]))
+        return self._refresh_token(session.id, RefreshState(generation, identity.refresh.salt, now))
+
+    async def touch(self, session: Session) -> None:
+        """Note that a session is in use; at most one write a minute, however many requests."""
+        now = self._clock()
+        if now - session.last_seen_at < TOUCH_INTERVAL:
+            return
+        await self._database.write(
+            AuthSession.update({AuthSession.last_seen_at: now}).where(
+                AuthSession.id == session.id, AuthSession.last_seen_at <= now - TOUCH_INTERVAL
+            )
+        )
+
+    async def of_user(self, user_id: object) -> list[Session]:
+        """Return a person's live sessions, newest first."""
+        now = self._clock()
+        rows = await (
+            AuthSession.select(*AuthSession.all_columns(exclude=["token_hash", "refresh_salt"]))
+            .where(AuthSession.user == user_id, *self._live(now))
+            .order_by(AuthSession.created_at, ascending=False)
+        )
+        return [session_from(row) for row in rows]
+
+    async def end(self, session_id: UUID, *, user_id: object = None) -> bool:
+        """End one session, of that person if one is named; return whether there was one."""
+        query = AuthSession.delete().where(AuthSession.id == session_id)
+        if user_id is not None:
+            query = query.where(AuthSession.user == user_id)
+        return bool(await self._database.write(query.returning(AuthSession.id)))
+
+    async def end_by_cookie(self, digest: str) -> None:
+        """End the session of a cookie."""
+        await self._database.write(AuthSession.delete().where(AuthSession.token_hash == digest))
+
+    async def end_by_refresh_token(self, token: str) -> bool:
+        """End the session of a refresh token, whichever generation; a forged one ends nothing."""
+        presented = rotation.parse(token)
+        if presented is None:
+            return False
+        try:
+            identity, _ = await self._presented_at(presented)
+        except InvalidTokenError:
+            return False
+        return await self.end(identity.session.id)
+
+    async def end_all(self, user_id: object, *, but: UUID | None = None) -> None:
+        """End a person's sessions, all or all but one."""
+        query = AuthSession.delete().where(AuthSession.user == user_id)
+        if but is not None:
+            query = query.where(AuthSession.id != but)
+        await self._database.write(query)
+
+    def _live(self, now: datetime) -> list[Combinable]:
+        """Return the conditions of a session that has not ended by itself."""
+        return [AuthSession.expires_at > now, AuthSession.last_seen_at > self.find.idle_since(now)]

@@ -1,0 +1,216 @@
+"""``AuthSettings``: every setting, validated once. Nothing is read on import.
+
+Sources, first wins: keyword arguments, environment variables (``PICCOLO_AUTH_SECRET_KEYS`` ...), a
+``.env`` file in the working folder. Lists may be JSON or comma-separated; durations are seconds or
+ISO 8601 (``PT10M``).
+"""
+
+import json
+import os
+import re
+from datetime import timedelta
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+HOW_TO_MAKE_A_KEY = 'python -c "import secrets; print(secrets.token_urlsafe(32))"'
+MINIMUM_SECRET_BYTES = 32
+FEWEST_DIFFERENT_CHARACTERS = 10
+
+_PLACEHOLDER = re.compile(
+    r"change[-_ ]?me|placeholder|your[-_ ]?secret|secret[-_ ]?key|insecure|example|password",
+    re.IGNORECASE,
+)
+_LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
+
+
+def _listed(value: object) -> object:
+    """Read a list from one environment variable: JSON, or items between commas."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text.startswith("["):
+        return json.loads(text)
+    # A PEM key holds no comma, so signing keys may be given this way too.
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+_LISTED = BeforeValidator(_listed)
+Secrets = Annotated[list[SecretStr], NoDecode, _LISTED]
+Texts = Annotated[list[str], NoDecode, _LISTED]
+Lifetime = Annotated[timedelta, Field(gt=timedelta(0))]
+
+
+class UserTableSetting(BaseSettings):
+    """The one setting that tables and migrations need, where no ``Auth`` exists."""
+
+    model_config = SettingsConfigDict(env_prefix="PICCOLO_AUTH_", env_file=".env", extra="ignore")
+
+    user_table: str = Field(default="piccolo_fastapi_auth:User", pattern=r"^[\w.]+:\w+$")
+
+
+class AuthSettings(BaseSettings):
+    """Settings of one ``Auth``; environment prefix ``PICCOLO_AUTH_``.
+
+    Raises:
+        pydantic.ValidationError: A value is missing, weak or contradictory. The message says what to
+            do and never holds a secret.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="PICCOLO_AUTH_",
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    secret_keys: Secrets = Field(
+        default=[],
+        validate_default=True,
+        description="The first signs and derives, all verify; 32 bytes or more each.",
+    )
+    algorithm: Literal["HS256", "RS256", "ES256"] = Field(
+        default="HS256", description="How access tokens are signed."
+    )
+    signing_keys: Secrets = Field(
+        default=[],
+        description="PEM private keys for RS256 or ES256, newest first; the first signs, all verify.",
+    )
+    issuer: str = Field(
+        default="piccolo-fastapi-auth",
+        min_length=1,
+        description="`iss` of access tokens, matched exactly.",
+    )
+    audience: str = Field(
+        default="piccolo-fastapi-auth",
+        min_length=1,
+        description="`aud` of access tokens, matched exactly.",
+    )
+    user_table: str = Field(
+        default="piccolo_fastapi_auth:User",
+        pattern=r"^[\w.]+:\w+$",
+        description="Import string of the user table, read by tables and migrations.",
+    )
+    prefix: str = Field(
+        default="/auth", pattern=r"^(/[\w.~-]+)*$", description="Path prefix of every route."
+    )
+    access_token_lifetime: Lifetime = Field(
+        default=timedelta(minutes=10), description="Life of an access token."
+    )
+    refresh_grace: timedelta = Field(
+        default=timedelta(seconds=10),
+        ge=timedelta(0),
+        le=timedelta(minutes=5),
+        description="How long the previous refresh token still answers with the same successor; 0 is strict.",
+    )
+    session_lifetime: Lifetime = Field(
+        default=timedelta(days=30), description="Absolute life of a session."
+    )
+    session_idle_timeout: Lifetime = Field(
+        default=timedelta(days=7), description="A session unused for this long has ended."
+    )
+    reauthentication_age: Lifetime = Field(
+        default=timedelta(minutes=10),
+        description="What *fresh* means for the library's own routes.",
+    )
+    max_sessions: int | None = Field(
+        default=None, ge=1, description="Sessions a person may have; the oldest ends first."
+    )
+    secure_cookies: bool = Field(
+        default=True, description="Secure `__Host-` cookies; off for development only."
+    )
+    cookie_name: str = Field(
+        default="session",
+        pattern=r"^[A-Za-z0-9_-]+$",
+        description="`__Host-` is put in front when secure.",
+    )
+    csrf_strict: bool = Field(
+        default=False,
+        description="Refuse an unsafe request with a cookie that has neither `Sec-Fetch-Site` nor `Origin`.",
+    )
+    public_origin: str | None = Field(
+        default=None,
+        description="Where people reach the application, such as `https://app.example.com`.",
+    )
+    trusted_origins: Texts = Field(
+        default=[], description="Other origins that may send unsafe requests with a cookie."
+    )
+    hash_concurrency: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        le=64,
+        description="Password hashes computed at once; by default one a core.",
+    )
+    hash_queue: int = Field(
+        default=64, ge=0, description="Password hashes that may wait; beyond it 503."
+    )
+    password_min_length: int = Field(
+        default=15, ge=8, le=1024, description="Fewest characters of a new password."
+    )
+    password_words: Texts = Field(
+        default=[],
+        description="Words of this site (its name, its company) that are no password by themselves.",
+    )
+    registration: bool = Field(default=True, description="Whether the public sign-up route exists.")
+
+    @field_validator("secret_keys")
+    @classmethod
+    def _strong(cls, keys: list[SecretStr]) -> list[SecretStr]:
+        hint = f"Make one with: {HOW_TO_MAKE_A_KEY}"
+        if not keys:
+            raise ValueError(f"PICCOLO_AUTH_SECRET_KEYS is not set. {hint}")
+        for key in keys:
+            text = key.get_secret_value()
+            if len(text.encode()) < MINIMUM_SECRET_BYTES:
+                raise ValueError(
+                    f"a secret key is shorter than {MINIMUM_SECRET_BYTES} bytes. {hint}"
+                )
+            if _PLACEHOLDER.search(text) or len(set(text)) < FEWEST_DIFFERENT_CHARACTERS:
+                raise ValueError(f"a secret key looks like a placeholder. {hint}")
+        return keys
+
+    @field_validator("public_origin", "trusted_origins")
+    @classmethod
+    def _origins(cls, value: str | list[str] | None) -> str | list[str] | None:
+        if value is None:
+            return None
+        return _origin(value) if isinstance(value, str) else [_origin(item) for item in value]
+
+    @model_validator(mode="after")
+    def _keys_fit_the_algorithm(self) -> Self:
+        if self.algorithm == "HS256" and self.signing_keys:
+            raise ValueError(
+                "signing_keys are for RS256 and ES256; one issuer has one family of algorithms"
+            )
+        if self.algorithm != "HS256" and not self.signing_keys:
+            raise ValueError(f"{self.algorithm} needs signing_keys: PEM private keys, newest first")
+        return self
+
+    @property
+    def secrets(self) -> list[bytes]:
+        """The secret keys as bytes, newest first."""
+        return [key.get_secret_value().encode() for key in self.secret_keys]
+
+    @property
+    def session_cookie(self) -> str:
+        """The full cookie name (RFC 6265bis section 4.1.3.2)."""
+        return f"__Host-{self.cookie_name}" if self.secure_cookies else self.cookie_name
+
+
+def _origin(text: str) -> str:
+    """Return ``text`` as a bare origin; refuse paths, and plain http beyond this machine."""
+    parts = urlsplit(text)
+    origin = f"{parts.scheme}://{parts.netloc}".lower()
+    if (
+        parts.scheme not in {"http", "https"}
+        or not parts.hostname
+        or parts.username
+        or text.lower().rstrip("/") != origin
+    ):
+        raise ValueError("an origin is scheme://host[:port] and nothing more")
+    if parts.scheme == "http" and parts.hostname not in _LOCAL_HOSTS:
+        raise ValueError("an origin must be https, except on localhost")
+    return origin

@@ -1,0 +1,166 @@
+"""How credentials travel: reading them, setting and clearing the cookie, CSRF. The lowest module that knows HTTP."""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from fastapi import WebSocketException, status
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+
+from piccolo_fastapi_auth.errors import (
+    AuthError,
+    CsrfFailedError,
+    InvalidRequestError,
+    InvalidTokenError,
+)
+from piccolo_fastapi_auth.primitives import opaque_tokens
+from piccolo_fastapi_auth.settings import AuthSettings
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+QUEUED_HEADERS = "piccolo_fastapi_auth.headers"
+
+_TOKEN68 = re.compile(r"[A-Za-z0-9._~+/=-]{1,8192}")
+_LONGEST_IP = 45
+_LONGEST_USER_AGENT = 255
+
+
+@dataclass(frozen=True, slots=True)
+class CookieCredential:
+    """A session cookie: the digest to look it up by, or ``None`` when it is not even well formed."""
+
+    digest: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BearerCredential:
+    """A token from ``Authorization: Bearer`` (RFC 6750 section 2.1)."""
+
+    token: str
+
+    def __repr__(self) -> str:
+        return "BearerCredential(***)"
+
+
+Credential = CookieCredential | BearerCredential
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, as far as the connection tells; ``connection`` is handed on to log-in hooks."""
+
+    connection: HTTPConnection
+    ip: str | None
+    user_agent: str | None
+    cookie_digest: str | None
+
+
+class Transport:
+    """Reads and writes credentials as the settings say."""
+
+    def __init__(self, settings: AuthSettings) -> None:
+        self._settings = settings
+        self._cookie = settings.session_cookie
+        self._trusted = frozenset(settings.trusted_origins)
+        self._own = frozenset([settings.public_origin] if settings.public_origin else [])
+
+    def credential(self, connection: HTTPConnection) -> Credential | None:
+        """Return the credential that came, or ``None``.
+
+        Raises:
+            InvalidRequestError: A cookie and a token came, or two tokens.
+            InvalidTokenError: The bearer token cannot be one (RFC 6750 section 2.1).
+        """
+        authorization = connection.headers.getlist("authorization")
+        cookie = connection.cookies.get(self._cookie)
+        bearer = [value[7:] for value in authorization if value[:7].lower() == "bearer "]
+        if len(bearer) > 1 or (bearer and cookie is not None):
+            raise InvalidRequestError
+        if bearer:
+            if not _TOKEN68.fullmatch(bearer[0]):
+                raise InvalidTokenError
+            return BearerCredential(bearer[0])
+        return None if cookie is None else CookieCredential(opaque_tokens.digest(cookie))
+
+    def caller(self, connection: HTTPConnection) -> Caller:
+        """Return what the connection tells of its other end."""
+        cookie = connection.cookies.get(self._cookie)
+        agent = connection.headers.get("user-agent", "")
+        return Caller(
+            connection=connection,
+            ip=connection.client.host[:_LONGEST_IP] if connection.client else None,
+            # Latin-1 from the wire may hold control characters; the row is shown to people.
+            user_agent="".join(c for c in agent if c.isprintable())[:_LONGEST_USER_AGENT] or None,
+            cookie_digest=opaque_tokens.digest(cookie) if cookie else None,
+        )
+
+    def has_cookie(self, connection: HTTPConnection) -> bool:
+        """Say whether a session cookie came, good or bad."""
+        return self._cookie in connection.cookies
+
+    def set_cookie(
+        self, response: Response, token: str, *, expires_at: datetime, now: datetime
+    ) -> None:
+        """Give the browser its session cookie (RFC 6265bis; ASVS 3.3)."""
+        response.set_cookie(
+            self._cookie, token, max_age=int((expires_at - now).total_seconds()),
+            path="/", secure=self._settings.secure_cookies, httponly=True, samesite="lax",
+        )  # fmt: skip
+
+    def clear_cookie(self, response: Response) -> None:
+        """Take the session cookie back."""
+        response.delete_cookie(
+            self._cookie,
+            path="/",
+            secure=self._settings.secure_cookies,
+            httponly=True,
+            samesite="lax",
+        )
+
+    def check_origin(self, connection: HTTPConnection) -> None:
+        """Refuse an unsafe request, or any WebSocket, that a foreign page sent (OWASP CSRF cheat sheet).
+
+        Call it when the request carries a cookie, or would set one.
+
+        Raises:
+            CsrfFailedError: It came from another site.
+        """
+        if connection.scope["type"] == "websocket":
+            allowed = self._is_ours(connection.headers.get("origin"), connection.headers)
+        elif connection.scope["method"] in SAFE_METHODS:
+            allowed = True
+        else:
+            allowed = self._may_write(connection.headers)
+        if not allowed:
+            raise CsrfFailedError
+
+    def _may_write(self, headers: Mapping[str, str]) -> bool:
+        site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+        if site is not None:
+            return site in {"same-origin", "none"} or origin in self._trusted
+        if origin is not None:
+            return self._is_ours(origin, headers)
+        return not self._settings.csrf_strict
+
+    def _is_ours(self, origin: str | None, headers: Mapping[str, str]) -> bool:
+        """Say whether an ``Origin`` is this application's or a trusted one; ``null`` never is."""
+        if origin is None or origin == "null":
+            return False
+        # A page cannot choose the Host that a browser sends with its cookies, so Host is good enough here.
+        return origin in self._trusted | self._own or urlsplit(origin).netloc == headers.get("host")
+
+
+def refuse(connection: HTTPConnection, error: AuthError) -> Exception:
+    """Return what to raise: the error, or on a WebSocket the closing that stands for it (1008, 1013)."""
+    if connection.scope["type"] != "websocket":
+        return error
+    busy = error.status in {status.HTTP_429_TOO_MANY_REQUESTS, status.HTTP_503_SERVICE_UNAVAILABLE}
+    code = status.WS_1013_TRY_AGAIN_LATER if busy else status.WS_1008_POLICY_VIOLATION
+    return WebSocketException(code, reason=error.code)
+
+
+def queue_headers(connection: HTTPConnection, headers: Collection[tuple[bytes, bytes]]) -> None:
+    """Ask the middleware to put headers on the response that is really sent, error or not."""
+    connection.scope.setdefault(QUEUED_HEADERS, []).extend(headers)

@@ -1,0 +1,217 @@
+"""Who a person is, and whether a password is theirs. The only reader and writer of password hashes."""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Generic, TypeVar, cast
+
+from piccolo.columns import Column
+
+from piccolo_fastapi_auth.database import Database, Row, is_unique_violation
+from piccolo_fastapi_auth.errors import (
+    InvalidCredentialsError,
+    TemporarilyUnavailableError,
+    UserExistsError,
+)
+from piccolo_fastapi_auth.primitives.clock import Clock
+from piccolo_fastapi_auth.primitives.hash_pool import HashPool, PoolFullError
+from piccolo_fastapi_auth.primitives.passwords import PasswordHasher, PasswordVerdict
+from piccolo_fastapi_auth.users.tables import AuthAccount
+from piccolo_fastapi_auth.users.user import AuthUser
+
+UserT = TypeVar("UserT", bound=AuthUser)
+T = TypeVar("T")
+
+LEGACY_PREFIX = "pbkdf2_sha256$"
+LEGACY_CHECK_INTERVAL = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Somebody whom a log-in may mean, before any proof."""
+
+    user_id: object
+    active: bool
+    password_hash: str = field(repr=False)
+
+
+class UserService(Generic[UserT]):
+    """People of one ``Auth``: find, create, check and change passwords."""
+
+    def __init__(
+        self,
+        database: Database,
+        user_table: type[UserT],
+        *,
+        hasher: PasswordHasher,
+        pool: HashPool,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._table = user_table
+        self._key: Column = user_table._meta.primary_key
+        self._hasher = hasher
+        self._pool = pool
+        self._clock = clock
+        self._no_legacy_until: datetime | None = None
+
+    async def candidate(self, identifier: str) -> Candidate | None:
+        """Find a person by username or e-mail address; a username goes first."""
+        table = self._table
+        rows = await table.select(self._key, table.username, table.password, table.active).where(
+            (table.username == identifier) | (table.email == canonical_address(identifier))
+        )
+        rows.sort(key=lambda row: row["username"] != identifier)
+        return self._candidate(rows[0]) if rows else None
+
+    async def by_id(self, user_id: object) -> Candidate | None:
+        """Find a person by primary key."""
+        row = (
+            await self._table.select(self._key, self._table.password, self._table.active)
+            .where(self._key == user_id)
+            .first()
+        )
+        return self._candidate(row) if row else None
+
+    def _candidate(self, row: Row) -> Candidate:
+        return Candidate(row[self._key._meta.name], bool(row["active"]), str(row["password"] or ""))
+
+    async def check(self, password: str, candidate: Candidate | None) -> PasswordVerdict:
+        """Check a password in the pool. A refusal costs the same whoever it is, or is not (ENU-3).
+
+        Raises:
+            TemporarilyUnavailableError: The queue of the hash pool is full.
+        """
+        work = functools.partial(
+            self._hasher.check,
+            password,
+            candidate.password_hash if candidate else None,
+            may_log_in=bool(candidate and candidate.active),
+            legacy_in_use=await self._legacy_in_use(),
+        )
+        try:
+            return await self._pool.run(work)
+        except PoolFullError as error:
+            raise TemporarilyUnavailableError from error
+
+    async def prove(self, user_id: object, password: str) -> Candidate:
+        """Check the password of somebody who is logged in already.
+
+        Raises:
+            InvalidCredentialsError: It is wrong.
+        """
+        candidate = await self.by_id(user_id)
+        verdict = await self.check(password, candidate)
+        if candidate is None or not candidate.active or not verdict.matches:
+            raise InvalidCredentialsError
+        return candidate
+
+    async def hash(self, password: str) -> str:
+        """Hash a new password in the pool.
+
+        Raises:
+            TemporarilyUnavailableError: The queue of the hash pool is full.
+        """
+        try:
+            return await self._pool.run(functools.partial(self._hasher.hash, password))
+        except PoolFullError as error:
+            raise TemporarilyUnavailableError from error
+
+    async def _legacy_in_use(self) -> bool:
+        """Say whether anybody still has one of Piccolo's own hashes, which cost more to refuse.
+
+        "Nobody" is remembered for an hour: only then does the question read the whole table.
+        """
+        now = self._clock()
+        if self._no_legacy_until is not None and now < self._no_legacy_until:
+            return False
+        found = await self._table.exists().where(self._table.password.like(f"{LEGACY_PREFIX}%"))
+        self._no_legacy_until = None if found else now + LEGACY_CHECK_INTERVAL
+        return bool(found)
+
+    async def admit(self, candidate: Candidate, *, replacement: str | None) -> bool:
+        """Note a log-in and upgrade the hash, if person and password are still what was checked.
+
+        One compare-and-set: it also holds the row until the transaction ends, so that a password change
+        or a deactivation comes either before this log-in or after it, never in between.
+        """
+        table = self._table
+        values: dict[Column | str, object] = {
+            table.last_login: self._clock().astimezone(UTC).replace(tzinfo=None)
+        }
+        if replacement is not None:
+            values[table.password] = replacement
+        return await self._update(candidate, values)
+
+    async def change_password(self, candidate: Candidate, *, password_hash: str) -> bool:
+        """Store a new hash, if the old one is still what was checked. Call it inside a transaction."""
+        if not await self._update(candidate, {self._table.password: password_hash}):
+            return False
+        await self._note(candidate.user_id, {AuthAccount.password_changed_at: self._clock()})
+        return True
+
+    async def _update(self, candidate: Candidate, values: dict[Column | str, object]) -> bool:
+        table = self._table
+        rows = await self._database.write(
+            table.update(values)
+            .where(
+                self._key == candidate.user_id,
+                table.password == candidate.password_hash,
+                table.active.eq(True),  # noqa: FBT003 - a column's value
+            )
+            .returning(self._key)
+        )
+        return bool(rows)
+
+    async def _note(self, user_id: object, values: Mapping[Column, object]) -> None:
+        row = AuthAccount({AuthAccount.user: user_id, **values})
+        await AuthAccount.insert(row).on_conflict(
+            action="DO UPDATE", target=AuthAccount.user, values=list(values)
+        )
+
+    async def create(self, *, username: str, email: str, password_hash: str) -> object:
+        """Make an active person; return the primary key.
+
+        Raises:
+            UserExistsError: The username or the address is taken.
+        """
+        user = self._table(
+            username=username,
+            email=canonical_address(email),
+            password=password_hash,
+            active=True,
+            first_name=None,
+            last_name=None,
+        )
+        try:
+            async with self._database.atomic():
+                await user.save()
+                key = cast("object", getattr(user, self._key._meta.name))
+                await self._note(key, {AuthAccount.password_changed_at: self._clock()})
+        except Exception as error:
+            # Which class it is depends on the driver; see is_unique_violation.
+            if is_unique_violation(error):
+                raise UserExistsError from None
+            raise
+        return key
+
+    async def update_profile(self, user_id: object, values: Mapping[str, object]) -> None:
+        """Write columns of the profile. The caller has checked that they are the person's to write."""
+        if values:
+            columns: dict[Column | str, object] = {name: value for name, value in values.items()}  # noqa: C416 - dict() would keep the narrower key type
+            await self._database.write(self._table.update(columns).where(self._key == user_id))
+
+    async def delete(self, candidate: Candidate) -> bool:
+        """Delete a person with everything that points at them, if the password is still what was checked."""
+        rows = await self._database.write(
+            self._table.delete()
+            .where(self._key == candidate.user_id, self._table.password == candidate.password_hash)
+            .returning(self._key)
+        )
+        return bool(rows)
+
+
+def canonical_address(email: str) -> str:
+    """Return the spelling of an e-mail address that is stored and looked up."""
+    return email.casefold()

@@ -1,0 +1,23 @@
+"""What is stored about an account beyond Piccolo's own user columns."""
+
+from piccolo.columns import ForeignKey, OnDelete, Serial, Timestamptz, Varchar
+from piccolo.table import Table
+
+from piccolo_fastapi_auth.users.user import AuthUser
+from piccolo_fastapi_auth.users.user_table import UserReference
+
+
+class AuthAccount(Table, tablename="auth_account"):
+    """One row a person, made when there is something to store."""
+
+    id: Serial
+    user: ForeignKey[AuthUser] = ForeignKey(
+        references=UserReference(), on_delete=OnDelete.cascade, null=False, unique=True
+    )
+    verified_email = Varchar(
+        length=255,
+        null=True,
+        default=None,
+        help_text="The address that was proven; verified while it is the user's.",
+    )
+    password_changed_at = Timestamptz(null=True, default=None)

@@ -1,0 +1,105 @@
+"""``AuthUser``: Piccolo's user table with its columns untouched and its hashing and log-in replaced."""
+
+import asyncio
+import functools
+from collections.abc import Sequence
+from datetime import UTC
+from typing import cast
+
+from piccolo.apps.user.tables import BaseUser
+from piccolo.columns import Column
+from piccolo.query.methods import Insert, Update
+from piccolo.table import Table
+
+from piccolo_fastapi_auth.primitives.clock import utc_now
+from piccolo_fastapi_auth.primitives.passwords import MAX_PASSWORD_LENGTH, PasswordHasher
+
+
+@functools.cache
+def _hasher() -> PasswordHasher:
+    """Return the hasher for objects and scripts; requests use the bounded pool of ``Auth``."""
+    return PasswordHasher()
+
+
+class AuthUser(BaseUser, tablename="piccolo_user"):
+    """The base of every user table: subclass it to add columns or another primary key.
+
+    Piccolo's columns stay as they are, so existing rows and Piccolo Admin go on working. Passwords are
+    hashed with Argon2id; a password given to the constructor or assigned is hashed, a stored hash is kept.
+    """
+
+    _min_password_length = 8
+    _max_password_length = MAX_PASSWORD_LENGTH
+
+    def __init__(self, **values: object) -> None:
+        password = values.get("password")
+        if isinstance(password, str) and password and not values.get("_exists_in_db"):
+            values["password"] = _hashed(password)
+        # BaseUser's own constructor is stepped over: it hashes again whatever is not PBKDF2.
+        super(BaseUser, self).__init__(**values)  # type: ignore[arg-type] # Table takes _data before the columns
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "password" and isinstance(value, str) and value:
+            value = _hashed(value)
+        super(BaseUser, self).__setattr__(name, value)
+
+    @classmethod
+    def hash_password(cls, password: str, salt: str = "", iterations: int | None = None) -> str:
+        """Return an Argon2id hash; with a ``salt`` Piccolo's PBKDF2, as its own callers expect.
+
+        Raises:
+            ValueError: The password is longer than 1024 characters.
+        """
+        if len(password) > MAX_PASSWORD_LENGTH:
+            raise ValueError("The password is too long.")
+        if salt:
+            return super().hash_password(password, salt, iterations)
+        return _hasher().hash(password)
+
+    @classmethod
+    async def login(cls, username: str, password: str) -> int | None:
+        """Check a password for code that knows only Piccolo, such as Piccolo Admin.
+
+        Returns:
+            The primary key, or ``None``: unknown, wrong or inactive, at the same cost.
+        """
+        if len(password) > MAX_PASSWORD_LENGTH:
+            return None
+        key = cls._meta.primary_key
+        row = (
+            await cls.select(key, cls.password, cls.active).where(cls.username == username).first()
+        )
+        stored = row["password"] if row else None
+        verdict = await asyncio.to_thread(
+            _hasher().check,
+            password,
+            stored,
+            may_log_in=bool(row and row["active"]),
+            legacy_in_use=True,
+        )
+        if not (row and row["active"] and verdict.matches):
+            return None
+        changes: dict[Column | str, object] = {
+            cls.last_login: utc_now().astimezone(UTC).replace(tzinfo=None)
+        }
+        if verdict.replacement:
+            changes[cls.password] = verdict.replacement
+        await cls.update(changes).where(key == row[key._meta.name], cls.password == stored)
+        return cast("int", row[key._meta.name])
+
+    def save(self, columns: Sequence[Column | str] | None = None) -> Insert[Table] | Update[Table]:
+        """Insert or update; a password that was not loaded (as in ``current_user``) is left alone."""
+        if columns is None and self._exists_in_db and not self.password:
+            meta = self._meta
+            columns = [
+                c for c in meta.columns if c is not meta.primary_key and c._meta.name != "password"
+            ]
+        return super().save(columns)
+
+
+class User(AuthUser, tablename="piccolo_user"):
+    """The shipped user table: Piccolo's ``piccolo_user``, made by Piccolo's own migrations."""
+
+
+def _hashed(password: str) -> str:
+    return password if PasswordHasher.is_hash(password) else AuthUser.hash_password(password)
