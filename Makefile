@@ -47,7 +47,7 @@ check: .venv/.ok
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/mypy --explicit-package-bases
+	$(BIN)/mypy
 
 docs: .venv/.ok
 	$(BIN)/mkdocs build --strict

@@ -40,19 +40,17 @@ from piccolo_fastapi_auth.sessions.handout import Handout
 from piccolo_fastapi_auth.sessions.lookup import primary_key
 from piccolo_fastapi_auth.sessions.router import SessionRoutes
 from piccolo_fastapi_auth.sessions.service import SessionService
-from piccolo_fastapi_auth.sessions.tables import AuthSession
 from piccolo_fastapi_auth.settings import AuthSettings, UserTableSetting
+from piccolo_fastapi_auth.tables import TABLES
 from piccolo_fastapi_auth.transport import Transport
 from piccolo_fastapi_auth.users.scopes import Scopes, ScopesOf
 from piccolo_fastapi_auth.users.service import UserService
-from piccolo_fastapi_auth.users.tables import AuthAccount
 from piccolo_fastapi_auth.users.user import AuthUser, User
 from piccolo_fastapi_auth.users.user_table import UserTableError
 from piccolo_fastapi_auth.users.user_table import user_table as configured_user_table
 
 UserT = TypeVar("UserT", bound=AuthUser, default=User)
 
-TABLES = (AuthAccount, AuthSession)
 
 # Columns that no profile schema may write: they decide who a person is and what they may do (AUZ-3).
 _NOT_PROFILE = frozenset(

@@ -4,14 +4,13 @@ from pathlib import Path
 
 from piccolo.conf.apps import AppConfig
 
-from piccolo_fastapi_auth.sessions.tables import AuthSession
-from piccolo_fastapi_auth.users.tables import AuthAccount
+from piccolo_fastapi_auth.tables import TABLES
 from piccolo_fastapi_auth.users.user_table import user_app
 
 APP_CONFIG = AppConfig(
     app_name="fastapi_auth",
     migrations_folder_path=str(Path(__file__).parent / "piccolo_migrations"),
-    table_classes=[AuthAccount, AuthSession],
+    table_classes=[*TABLES],
     migration_dependencies=[user_app()],
     commands=[],
 )

@@ -10,6 +10,7 @@ from fastapi import WebSocketException, status
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
+from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.errors import (
     AuthError,
     CsrfFailedError,
@@ -45,16 +46,6 @@ class BearerCredential:
 
 
 Credential = CookieCredential | BearerCredential
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks, as far as the connection tells; ``connection`` is handed on to log-in hooks."""
-
-    connection: HTTPConnection
-    ip: str | None
-    user_agent: str | None
-    cookie_digest: str | None
 
 
 class Transport:

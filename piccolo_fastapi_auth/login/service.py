@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.errors import InvalidCredentialsError
 from piccolo_fastapi_auth.login import hooks
@@ -12,7 +13,6 @@ from piccolo_fastapi_auth.login.hooks import LoginHooks
 from piccolo_fastapi_auth.primitives.clock import Clock
 from piccolo_fastapi_auth.sessions.records import Identity, TransportName
 from piccolo_fastapi_auth.sessions.service import SessionService
-from piccolo_fastapi_auth.transport import Caller
 from piccolo_fastapi_auth.users.service import Candidate, UserService
 from piccolo_fastapi_auth.users.user import AuthUser
 

@@ -5,11 +5,12 @@ from typing import Generic, TypeVar
 from fastapi import Response
 from fastapi.responses import JSONResponse
 
+from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.primitives.clock import Clock
 from piccolo_fastapi_auth.sessions.access_tokens import AccessTokens
 from piccolo_fastapi_auth.sessions.records import Identity
 from piccolo_fastapi_auth.sessions.schemas import SignedIn, TokenResponse, session_out, user_out
-from piccolo_fastapi_auth.transport import Caller, Transport
+from piccolo_fastapi_auth.transport import Transport
 from piccolo_fastapi_auth.users.scopes import Scopes
 from piccolo_fastapi_auth.users.user import AuthUser
 

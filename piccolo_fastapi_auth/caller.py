@@ -1,0 +1,13 @@
+"""Who asks, as far as the connection tells. A plain value: services and hooks get it, and know no HTTP."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The other end of a request; ``connection`` is only handed on, to log-in hooks."""
+
+    connection: object
+    ip: str | None
+    user_agent: str | None
+    cookie_digest: str | None

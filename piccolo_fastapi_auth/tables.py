@@ -1,0 +1,10 @@
+"""Every table of every slice, in the order in which they can be made."""
+
+from typing import Final
+
+from piccolo.table import Table
+
+from piccolo_fastapi_auth.sessions.tables import AuthSession
+from piccolo_fastapi_auth.users.tables import AuthAccount
+
+TABLES: Final[tuple[type[Table], ...]] = (AuthAccount, AuthSession)
