@@ -3,6 +3,8 @@
 from piccolo_fastapi_auth.accounts.schemas import ProfileUpdate
 from piccolo_fastapi_auth.auth import Auth
 from piccolo_fastapi_auth.errors import AuthError
+from piccolo_fastapi_auth.mfa.methods.recovery_codes import RecoveryCodes
+from piccolo_fastapi_auth.mfa.methods.totp import Totp
 from piccolo_fastapi_auth.middleware import AuthMiddleware
 from piccolo_fastapi_auth.sessions.access_tokens import Principal
 from piccolo_fastapi_auth.sessions.records import Session
@@ -17,6 +19,8 @@ __all__ = [
     "AuthUser",
     "Principal",
     "ProfileUpdate",
+    "RecoveryCodes",
     "Session",
+    "Totp",
     "User",
 ]

@@ -1,8 +1,9 @@
 """``Auth``: the only place where parts meet."""
 
 import contextlib
+import dataclasses
 import functools
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic, cast
@@ -22,17 +23,30 @@ from piccolo_fastapi_auth.current_user import (
     CurrentUser,
     OptionalUser,
     Require,
+    SignedIn,
 )
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.login.hooks import Hooks, LoginHooks, as_tuple
 from piccolo_fastapi_auth.login.oauth import OAuthRoute
 from piccolo_fastapi_auth.login.router import LoginRoutes
 from piccolo_fastapi_auth.login.service import LoginService
+from piccolo_fastapi_auth.mfa.assurance import Assurance
+from piccolo_fastapi_auth.mfa.challenge import Challenges
+from piccolo_fastapi_auth.mfa.flows import MfaFlows
+from piccolo_fastapi_auth.mfa.method import MfaMethod
+from piccolo_fastapi_auth.mfa.methods.recovery_codes import RecoveryCodes
+from piccolo_fastapi_auth.mfa.methods.totp import Totp
+from piccolo_fastapi_auth.mfa.proof import Prover
+from piccolo_fastapi_auth.mfa.recovery import RecoveryService
+from piccolo_fastapi_auth.mfa.router import MfaRoutes
+from piccolo_fastapi_auth.mfa.service import MfaService
 from piccolo_fastapi_auth.middleware import AuthMiddleware
+from piccolo_fastapi_auth.one_time_tokens.service import OneTimeTokens
 from piccolo_fastapi_auth.openapi import SchemeNames, describe
 from piccolo_fastapi_auth.primitives.clock import Clock, utc_now
 from piccolo_fastapi_auth.primitives.hash_pool import HashPool
 from piccolo_fastapi_auth.primitives.passwords import PasswordHasher
+from piccolo_fastapi_auth.primitives.sealing import Sealer
 from piccolo_fastapi_auth.routing import Guards, new_router
 from piccolo_fastapi_auth.sessions.access_tokens import AccessTokens
 from piccolo_fastapi_auth.sessions.authenticator import Authenticator
@@ -43,6 +57,7 @@ from piccolo_fastapi_auth.sessions.service import SessionService
 from piccolo_fastapi_auth.settings import AuthSettings, UserTableSetting
 from piccolo_fastapi_auth.tables import TABLES
 from piccolo_fastapi_auth.transport import Transport
+from piccolo_fastapi_auth.users.code_guard import CodeGuard
 from piccolo_fastapi_auth.users.scopes import Scopes, ScopesOf
 from piccolo_fastapi_auth.users.service import UserService
 from piccolo_fastapi_auth.users.user import AuthUser, User
@@ -64,6 +79,7 @@ class Routers:
 
     login: APIRouter
     sessions: APIRouter
+    mfa: APIRouter
     accounts: APIRouter
     keys: APIRouter
 
@@ -77,6 +93,7 @@ class Auth(Generic[UserT]):
         settings: All settings; read from the environment when left out.
         user_table: The user table. It must be the one that the setting ``user_table`` names, because
             migrations run without an ``Auth``.
+        mfa: The second factors on offer; by default an authenticator app and recovery codes.
         scopes: The scopes of the application, each with its description.
         scopes_of: Names the scopes of a person; sync or async. A superuser has all.
         before_login: Called before each log-in with ``username`` and ``request``; raising an
@@ -99,6 +116,7 @@ class Auth(Generic[UserT]):
         settings: AuthSettings | None = None,
         *,
         user_table: type[UserT] | None = None,
+        mfa: Sequence[MfaMethod | RecoveryCodes] | None = None,
         scopes: Mapping[str, str] | None = None,
         scopes_of: ScopesOf[UserT] | None = None,
         before_login: Hooks = None,
@@ -113,50 +131,68 @@ class Auth(Generic[UserT]):
         _check_profile(profile_schema, self.user_table)
         self.clock = clock
         self.transport = Transport(self.settings)
-        self._database = Database(self.user_table)
-        self._pool = HashPool(
-            workers=self.settings.hash_concurrency, queue=self.settings.hash_queue
-        )
         self._scopes = Scopes(scopes or {}, scopes_of)
-        self._users = UserService(
-            self._database,
-            self.user_table,
-            hasher=hasher or PasswordHasher(),
-            pool=self._pool,
-            clock=clock,
-        )
-        self.sessions = SessionService(self._database, self.user_table, self.settings, clock=clock)
-        self._tokens = AccessTokens(
-            self.settings, clock=clock, user_key=primary_key(self.user_table)
-        )
         self._hooks = LoginHooks(
             as_tuple(before_login), as_tuple(after_login), as_tuple(login_failed)
         )
         self._profile_schema = profile_schema
         self._running = 0
+        self._build_people(hasher or PasswordHasher())
+        self._build_mfa([Totp(), RecoveryCodes()] if mfa is None else mfa)
         self._build_guards()
         self._build_routers()
 
-    def _build_guards(self) -> None:
-        self._names = SchemeNames.of(self.settings.prefix)
-        authenticator = Authenticator(
+    def _build_people(self, hasher: PasswordHasher) -> None:
+        settings, clock = self.settings, self.clock
+        self._database = Database(self.user_table)
+        self._pool = HashPool(workers=settings.hash_concurrency, queue=settings.hash_queue)
+        self._users = UserService(
+            self._database, self.user_table, hasher=hasher, pool=self._pool, clock=clock
+        )
+        self.sessions = SessionService(self._database, self.user_table, settings, clock=clock)
+        self._tokens = AccessTokens(settings, clock=clock, user_key=primary_key(self.user_table))
+        self._authenticator = Authenticator(
             transport=self.transport,
             sessions=self.sessions,
             tokens=self._tokens,
             scopes=self._scopes,
+            clock=clock,
+        )
+
+    def _build_mfa(self, methods: Sequence[MfaMethod | RecoveryCodes]) -> None:
+        codes = [method for method in methods if isinstance(method, RecoveryCodes)]
+        self._code_guard = CodeGuard(self._database, clock=self.clock)
+        self._mfa = MfaService(
+            self._database,
+            methods=[method for method in methods if not isinstance(method, RecoveryCodes)],
+            recovery=RecoveryService(
+                self._database, codes=codes[0] if codes else None, clock=self.clock
+            ),
+            sealer=Sealer(self.settings.sealing_keys),
             clock=self.clock,
         )
-        self._authenticator = authenticator
+        self._flows = MfaFlows(
+            database=self._database, mfa=self._mfa, sessions=self.sessions, guard=self._code_guard
+        )
+        self._prover = Prover(users=self._users, mfa=self._mfa, flows=self._flows)
+        self._assurance = Assurance[UserT](self.settings, self._mfa)
+
+    def _build_guards(self) -> None:
+        self._names = SchemeNames.of(self.settings.prefix)
         token_url = f"{self.settings.prefix.lstrip('/')}/token"
         flow = OAuthFlowPassword(
             tokenUrl=token_url, refreshUrl=token_url, scopes=self._scopes.declared
         )
-        self._scheme = OAuth2(flows=OAuthFlows(password=flow))
-        name, scheme = self._names.password, self._scheme
-        self.current_user = CurrentUser(authenticator, name, scheme)
-        self.optional_user = OptionalUser(authenticator, name, scheme)
-        self.current_session = CurrentSession(authenticator, name, scheme)
-        self.principal = CurrentPrincipal(authenticator, name, scheme)
+        self._guard_parts = (
+            self._authenticator,
+            self._assurance,
+            self._names.password,
+            OAuth2(flows=OAuthFlows(password=flow)),
+        )
+        self.current_user = CurrentUser(*self._guard_parts)
+        self.optional_user = OptionalUser(*self._guard_parts)
+        self.current_session = CurrentSession(*self._guard_parts)
+        self.principal = CurrentPrincipal(*self._guard_parts)
 
     def require(
         self, *, mfa: bool = False, fresh: timedelta | None = None, verified: bool = False
@@ -170,68 +206,70 @@ class Auth(Generic[UserT]):
                 ``max_age`` (RFC 9470).
             verified: The e-mail address is verified; else 403 ``email_not_verified``.
         """
-        return Require(
-            self._authenticator,
-            self._names.password,
-            self._scheme,
-            mfa=mfa,
-            fresh=fresh,
-            verified=verified,
-        )
+        return Require(*self._guard_parts, mfa=mfa, fresh=fresh, verified=verified)
 
     def _build_routers(self) -> None:
-        guards = Guards(self.current_user, self.require(fresh=self.settings.reauthentication_age))
-        handout = Handout(
-            transport=self.transport, tokens=self._tokens, scopes=self._scopes, clock=self.clock
+        guards = Guards(
+            signed_in=SignedIn(*self._guard_parts),
+            current_user=self.current_user,
+            fresh_user=self.require(fresh=self.settings.reauthentication_age),
         )
-        login = LoginService(
+        handout = Handout(
+            transport=self.transport,
+            tokens=self._tokens,
+            scopes=self._scopes,
+            assurance=self._assurance,
+            clock=self.clock,
+        )
+        new = functools.partial(new_router, prefix=self.settings.prefix, lifespan=self.lifespan)
+        self.routers = Routers(new(), new(), new(), new(), new_router(lifespan=self.lifespan))
+        self._login_routes(guards, handout)
+        SessionRoutes(
+            settings=self.settings, transport=self.transport, sessions=self.sessions, tokens=self._tokens,
+            authenticator=self._authenticator, handout=handout, guards=guards,
+        ).add_to(self.routers.sessions, keys=self.routers.keys)  # fmt: skip
+        MfaRoutes(
+            settings=self.settings,
+            mfa=self._mfa,
+            flows=self._flows,
+            authenticator=self._authenticator,
+            guards=guards,
+        ).add_to(self.routers.mfa)
+        accounts = AccountService(
+            self.settings,
             database=self._database,
             users=self._users,
             sessions=self.sessions,
-            login_hooks=self._hooks,
-            clock=self.clock,
+            prover=self._prover,
         )
-        accounts = AccountService(
-            self.settings, database=self._database, users=self._users, sessions=self.sessions
-        )
-        login_routes = LoginRoutes(
-            transport=self.transport, login=login, users=self._users, sessions=self.sessions, scopes=self._scopes,
-            authenticator=self._authenticator, handout=handout, guards=guards,
-        )  # fmt: skip
-        session_routes = SessionRoutes(
-            settings=self.settings, transport=self.transport, sessions=self.sessions, tokens=self._tokens,
-            authenticator=self._authenticator, handout=handout, guards=guards,
-        )  # fmt: skip
-        account_routes = AccountRoutes(
+        AccountRoutes(
             settings=self.settings, transport=self.transport, accounts=accounts, users=self._users,
             authenticator=self._authenticator, handout=handout, guards=guards, profile_schema=self._profile_schema,
-        )  # fmt: skip
-        self._assemble(login_routes, session_routes, account_routes)
-
-    def _assemble(
-        self,
-        login: LoginRoutes[UserT],
-        sessions: SessionRoutes[UserT],
-        accounts: AccountRoutes[UserT],
-    ) -> None:
-        prefix = self.settings.prefix
-        new = functools.partial(new_router, lifespan=self.lifespan)
-        self.routers = Routers(new(prefix=prefix), new(prefix=prefix), new(prefix=prefix), new())
-        login.add_to(self.routers.login)
-        token_router = new_router(OAuthRoute)
-        login.add_token_to(token_router)
-        self.routers.login.include_router(token_router)
-        sessions.add_to(self.routers.sessions)
-        sessions.add_well_known_to(self.routers.keys)
-        accounts.add_to(self.routers.accounts)
+        ).add_to(self.routers.accounts)  # fmt: skip
         self.router = APIRouter()
-        for router in (
-            self.routers.login,
-            self.routers.sessions,
-            self.routers.accounts,
-            self.routers.keys,
-        ):
-            self.router.include_router(router)
+        for field in dataclasses.fields(self.routers):
+            self.router.include_router(getattr(self.routers, field.name))
+
+    def _login_routes(self, guards: Guards, handout: Handout[UserT]) -> None:
+        tokens = OneTimeTokens(self._database, clock=self.clock)
+        challenges = Challenges(
+            tokens=tokens,
+            mfa=self._mfa,
+            users=self._users,
+            lifetime=self.settings.mfa_token_lifetime,
+        )
+        login = LoginService(
+            database=self._database, users=self._users, sessions=self.sessions, mfa=self._mfa, challenges=challenges,
+            guard=self._code_guard, assurance=self._assurance, login_hooks=self._hooks, clock=self.clock,
+        )  # fmt: skip
+        routes = LoginRoutes(
+            transport=self.transport, login=login, prover=self._prover, sessions=self.sessions, scopes=self._scopes,
+            authenticator=self._authenticator, handout=handout, guards=guards,
+        )  # fmt: skip
+        routes.add_to(self.routers.login)
+        token_router = new_router(OAuthRoute)
+        routes.add_token_to(token_router)
+        self.routers.login.include_router(token_router)
 
     def install(self, app: FastAPI) -> None:
         """Add the thin middleware and the OpenAPI details. Optional, and harmless when called twice."""

@@ -18,12 +18,11 @@ from piccolo_fastapi_auth.errors import (
     AuthError,
     EmailNotVerifiedError,
     InsufficientScopeError,
-    MfaEnrolmentRequiredError,
     ReauthenticationRequiredError,
 )
 from piccolo_fastapi_auth.sessions.access_tokens import Principal
 from piccolo_fastapi_auth.sessions.authenticator import Authenticator
-from piccolo_fastapi_auth.sessions.records import Identity, Session
+from piccolo_fastapi_auth.sessions.records import Assurance, Identity, Session
 from piccolo_fastapi_auth.transport import refuse
 from piccolo_fastapi_auth.users.user import AuthUser
 
@@ -35,6 +34,7 @@ class _Guard(SecurityBase, Generic[UserT]):
     """What all dependencies share. A security scheme itself, so OpenAPI needs no second node."""
 
     authenticator: Authenticator[UserT]
+    assurance: Assurance[UserT]
     scheme_name: str
     model: SecuritySchemeModel = field(compare=False, repr=False)
 
@@ -42,7 +42,7 @@ class _Guard(SecurityBase, Generic[UserT]):
         try:
             identity = await self.authenticator.required(connection)
             await self._check_scopes(connection, identity, scopes)
-            self._check(identity)
+            await self._check(identity)
         except AuthError as error:
             raise refuse(connection, error) from error.__cause__
         return identity.user
@@ -53,8 +53,9 @@ class _Guard(SecurityBase, Generic[UserT]):
         if scopes and not set(scopes) <= set(await self.authenticator.scopes(connection, identity)):
             raise InsufficientScopeError(scopes)
 
-    def _check(self, identity: Identity[UserT]) -> None:
+    async def _check(self, identity: Identity[UserT]) -> None:
         """Refuse what this guard refuses beyond a missing credential."""
+        await self.assurance.check_policy(identity)
 
 
 class CurrentUser(_Guard[UserT]):
@@ -63,6 +64,13 @@ class CurrentUser(_Guard[UserT]):
     async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> UserT:
         """Return the user row, or refuse."""
         return await self._user(connection, security_scopes.scopes)
+
+
+class SignedIn(CurrentUser[UserT]):
+    """The person behind the request, also one who must still set up a second factor. For our own routes."""
+
+    async def _check(self, identity: Identity[UserT]) -> None:
+        pass
 
 
 class OptionalUser(_Guard[UserT]):
@@ -119,12 +127,12 @@ class Require(_Guard[UserT]):
         """Return the user row, or refuse."""
         return await self._user(connection, security_scopes.scopes)
 
-    def _check(self, identity: Identity[UserT]) -> None:
+    async def _check(self, identity: Identity[UserT]) -> None:
+        await super()._check(identity)
         if self.verified and not identity.email_verified:
             raise EmailNotVerifiedError
         if self.mfa:
-            # No second factor can be enrolled yet, so nobody can have used one.
-            raise MfaEnrolmentRequiredError
+            await self.assurance.demand(identity)
         age = self.authenticator.clock() - identity.session.authenticated_at
         if self.fresh is not None and age > self.fresh:
             raise ReauthenticationRequiredError(max_age=self.fresh)

@@ -11,7 +11,7 @@ import logging
 import sqlite3
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 from piccolo.engine.base import BaseTransaction, Engine
 from piccolo.engine.sqlite import SQLiteEngine, TransactionType
@@ -23,6 +23,8 @@ from piccolo_fastapi_auth.errors import TemporarilyUnavailableError
 logger = logging.getLogger(__name__)
 
 Row = Mapping[str, object]
+TableT = TypeVar("TableT", bound=Table)
+ResponseT = TypeVar("ResponseT")
 
 # Names, not classes: asyncpg is there only when the application uses PostgreSQL.
 _POSTGRES_FAILURES = (
@@ -107,10 +109,10 @@ class Database:
             return await reader.execute_fetchall(template.replace("{}", "?"), values)
         return cast("list[Row]", await self._table.raw(template, *values))
 
-    async def write(self, query: Query[Table, list[Row]]) -> list[Row]:
+    async def write(self, query: Query[TableT, ResponseT]) -> list[Row]:
         """Run one writing Piccolo query by itself; return the rows of its ``RETURNING``."""
         async with self._one_writer():
-            return await query
+            return cast("list[Row]", await query)
 
     @contextlib.asynccontextmanager
     async def atomic(self) -> AsyncIterator[None]:

@@ -8,6 +8,9 @@
         ├── InvalidCredentialsError      401  wrong name or password; never says which
         ├── InvalidTokenError            401  malformed, forged or unknown credential
         ├── TokenExpiredError            401  a genuine access token, too old
+        ├── MfaRequiredError             401  the password is right, and a second factor is needed
+        ├── InvalidCodeError             401  the one-time code is wrong or was used
+        ├── MfaTokenExpiredError         401  the challenge is over: too late, too many tries, or answered
         ├── TokenReusedError             401  a refresh token came twice; the session is ended
         ├── SessionExpiredError          401  the session behind the credential has ended
         ├── ReauthenticationRequiredError 401 the log-in is too old or too weak for this route
@@ -18,12 +21,15 @@
         ├── MfaEnrolmentRequiredError    403  the route needs a second factor; the person has none
         ├── NotFoundError                404  no such thing, or somebody else's
         ├── UserExistsError              409  the name or the address is taken
+        ├── AlreadyEnrolledError         409  the person has as many second factors as anybody may have
         ├── PasswordRejectedError        422  the new password is too short or too common
+        ├── RateLimitedError             429  too many attempts
         └── TemporarilyUnavailableError  503  a store is down or a queue is full
 
 They are ``HTTPException`` subclasses, so they work with no handler installed.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import ClassVar
@@ -86,6 +92,30 @@ class InvalidCredentialsError(AuthError):
     code = "invalid_credentials"
     status = 401
     message = "Wrong username or password."
+
+
+class MfaRequiredError(AuthError):
+    """The password is right and the person has a second factor. The ``mfa_token`` opens nothing but the challenge."""
+
+    code = "mfa_required"
+    status = 401
+    message = "A second factor is needed."
+
+
+class InvalidCodeError(AuthError):
+    """The one-time code is wrong, or was used before."""
+
+    code = "invalid_code"
+    status = 401
+    message = "Wrong code."
+
+
+class MfaTokenExpiredError(AuthError):
+    """The challenge is over: too late, too many wrong codes, or answered. Log in again."""
+
+    code = "mfa_token_expired"
+    status = 401
+    message = "Log in again."
 
 
 class _BadTokenError(AuthError):
@@ -198,6 +228,14 @@ class UserExistsError(AuthError):
     message = "That username or e-mail address is taken."
 
 
+class AlreadyEnrolledError(AuthError):
+    """The person has as many second factors as anybody may have."""
+
+    code = "already_enrolled"
+    status = 409
+    message = "Remove a second factor before you add another."
+
+
 class PasswordRejectedError(AuthError):
     """The new password is too short or too common (NIST SP 800-63B-4 section 3.1.1.2)."""
 
@@ -207,6 +245,19 @@ class PasswordRejectedError(AuthError):
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message, extra={"reason": reason})
+
+
+class RateLimitedError(AuthError):
+    """Too many attempts (RFC 6585 section 4)."""
+
+    code = "rate_limited"
+    status = 429
+    message = "Too many attempts. Wait a little."
+
+    def __init__(self, *, retry_after: timedelta) -> None:
+        super().__init__(
+            headers={"Retry-After": str(max(1, math.ceil(retry_after.total_seconds())))}
+        )
 
 
 class TemporarilyUnavailableError(AuthError):

@@ -144,7 +144,12 @@ def new_router(
 
 @dataclass(frozen=True, slots=True)
 class Guards:
-    """The dependencies that our own routes hang on: who asks, and who asks with a fresh log-in."""
+    """The dependencies that our own routes hang on.
 
+    ``signed_in`` is for what a person may do who must still set up a second factor; elsewhere
+    ``current_user``, or ``fresh_user`` where the log-in must be fresh.
+    """
+
+    signed_in: Callable[..., object]
     current_user: Callable[..., object]
     fresh_user: Callable[..., object]

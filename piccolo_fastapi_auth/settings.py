@@ -5,6 +5,7 @@ Sources, first wins: keyword arguments, environment variables (``PICCOLO_AUTH_SE
 ISO 8601 (``PT10M``).
 """
 
+import base64
 import json
 import os
 import re
@@ -15,9 +16,12 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from piccolo_fastapi_auth.primitives.opaque_tokens import derive_key
+
 HOW_TO_MAKE_A_KEY = 'python -c "import secrets; print(secrets.token_urlsafe(32))"'
 MINIMUM_SECRET_BYTES = 32
 FEWEST_DIFFERENT_CHARACTERS = 10
+ENCRYPTION_KEY_BYTES = 32
 
 _PLACEHOLDER = re.compile(
     r"change[-_ ]?me|placeholder|your[-_ ]?secret|secret[-_ ]?key|insecure|example|password",
@@ -147,12 +151,25 @@ class AuthSettings(BaseSettings):
     hash_queue: int = Field(
         default=64, ge=0, description="Password hashes that may wait; beyond it 503."
     )
+    require_mfa: Literal["nobody", "admins", "everyone"] = Field(
+        default="nobody", description="Who must use a second factor."
+    )
     password_min_length: int = Field(
-        default=15, ge=8, le=1024, description="Fewest characters of a new password."
+        default_factory=lambda chosen: 8 if chosen.get("require_mfa") == "everyone" else 15,
+        ge=8,
+        le=1024,
+        description="Fewest characters of a new password; by default 15, or 8 when everyone uses a second factor.",
     )
     password_words: Texts = Field(
         default=[],
         description="Words of this site (its name, its company) that are no password by themselves.",
+    )
+    encryption_keys: Secrets = Field(
+        default=[],
+        description="Base64url of 32 bytes each, for TOTP secrets; the first seals, all open. Derived from `secret_keys` when empty.",
+    )
+    mfa_token_lifetime: Lifetime = Field(
+        default=timedelta(minutes=5), description="How long a log-in waits for its second factor."
     )
     registration: bool = Field(default=True, description="Whether the public sign-up route exists.")
 
@@ -170,6 +187,16 @@ class AuthSettings(BaseSettings):
                 )
             if _PLACEHOLDER.search(text) or len(set(text)) < FEWEST_DIFFERENT_CHARACTERS:
                 raise ValueError(f"a secret key looks like a placeholder. {hint}")
+        return keys
+
+    @field_validator("encryption_keys")
+    @classmethod
+    def _keys_of_32_bytes(cls, keys: list[SecretStr]) -> list[SecretStr]:
+        for key in keys:
+            if len(_decoded(key)) != ENCRYPTION_KEY_BYTES:
+                raise ValueError(
+                    f"an encryption key must be base64url of 32 bytes. Make one with: {HOW_TO_MAKE_A_KEY}"
+                )
         return keys
 
     @field_validator("public_origin", "trusted_origins")
@@ -195,9 +222,24 @@ class AuthSettings(BaseSettings):
         return [key.get_secret_value().encode() for key in self.secret_keys]
 
     @property
+    def sealing_keys(self) -> list[bytes]:
+        """The keys for sealed columns, newest first."""
+        given = [_decoded(key) for key in self.encryption_keys]
+        return given or [derive_key(secret, purpose="sealing") for secret in self.secrets]
+
+    @property
     def session_cookie(self) -> str:
         """The full cookie name (RFC 6265bis section 4.1.3.2)."""
         return f"__Host-{self.cookie_name}" if self.secure_cookies else self.cookie_name
+
+
+def _decoded(key: SecretStr) -> bytes:
+    """Read base64url, with or without padding; nothing when it is not that."""
+    text = key.get_secret_value().rstrip("=")
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except ValueError:
+        return b""
 
 
 def _origin(text: str) -> str:

@@ -8,11 +8,11 @@ from pydantic import BaseModel
 
 from piccolo_fastapi_auth.accounts.schemas import (
     ChangePasswordBody,
-    DeleteBody,
     ProfileUpdate,
     RegisterBody,
 )
 from piccolo_fastapi_auth.accounts.service import AccountService
+from piccolo_fastapi_auth.mfa.schemas import ProofBody
 from piccolo_fastapi_auth.routing import Guards
 from piccolo_fastapi_auth.sessions.authenticator import Authenticator
 from piccolo_fastapi_auth.sessions.handout import Handout
@@ -123,10 +123,10 @@ class AccountRoutes(Generic[UserT]):
 
         return update_me
 
-    async def delete_me(self, request: Request, body: DeleteBody) -> Response:
+    async def delete_me(self, request: Request, body: ProofBody) -> Response:
         """Delete the account with everything that points at it."""
         session = (await self._authenticator.required(request)).session
-        await self._accounts.delete(session.user_id, password=body.password.get_secret_value())
+        await self._accounts.delete(session.user_id, body.proof())
         response = Response(status_code=204)
         if session.transport == "cookie":
             self._transport.clear_cookie(response)

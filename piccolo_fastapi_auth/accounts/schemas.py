@@ -58,9 +58,3 @@ class ChangePasswordBody(Body):
 
     current_password: Password
     new_password: Password
-
-
-class DeleteBody(Body):
-    """A proof that it is really the person who deletes the account."""
-
-    password: Password

@@ -5,6 +5,8 @@ from typing import Generic, TypeVar
 
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.errors import InvalidCredentialsError, PasswordRejectedError
+from piccolo_fastapi_auth.mfa.method import Proof
+from piccolo_fastapi_auth.mfa.proof import Prover
 from piccolo_fastapi_auth.primitives import password_policy
 from piccolo_fastapi_auth.sessions.records import Identity
 from piccolo_fastapi_auth.sessions.service import SessionService
@@ -25,11 +27,13 @@ class AccountService(Generic[UserT]):
         database: Database,
         users: UserService[UserT],
         sessions: SessionService[UserT],
+        prover: Prover[UserT],
     ) -> None:
         self._settings = settings
         self._database = database
         self._users = users
         self._sessions = sessions
+        self._prover = prover
 
     async def register(self, *, username: str, email: str, password: str) -> object:
         """Make an account that may log in; return its primary key.
@@ -58,13 +62,13 @@ class AccountService(Generic[UserT]):
                 raise InvalidCredentialsError  # it was changed in this very moment
             await self._sessions.end_all(session.user_id, but=session.id)
 
-    async def delete(self, user_id: object, *, password: str) -> None:
+    async def delete(self, user_id: object, proof: Proof) -> None:
         """Delete an account and everything that points at it.
 
         Raises:
-            InvalidCredentialsError: The password is wrong.
+            AuthError: The proof is not good enough; see `Prover.prove`.
         """
-        candidate = await self._users.prove(user_id, password)
+        candidate, _ = await self._prover.prove(user_id, proof)
         if not await self._users.delete(candidate):
             raise InvalidCredentialsError  # the password was changed in this very moment
 

@@ -13,10 +13,19 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
+class NeedsProof:
+    """The password is right; a second factor must follow."""
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """No log-in; the caller says ``invalid_credentials`` whatever the reason."""
 
 
-def decide(*, known: bool, active: bool, password_matches: bool) -> Accepted | Refused:
+def decide(
+    *, known: bool, active: bool, password_matches: bool, has_second_factor: bool
+) -> Accepted | NeedsProof | Refused:
     """Decide about one attempt, after its password was checked."""
-    return Accepted() if known and active and password_matches else Refused()
+    if not (known and active and password_matches):
+        return Refused()
+    return NeedsProof() if has_second_factor else Accepted()

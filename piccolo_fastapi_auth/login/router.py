@@ -7,8 +7,11 @@ from pydantic import BaseModel
 
 from piccolo_fastapi_auth.errors import InvalidRequestError
 from piccolo_fastapi_auth.login.oauth import InvalidScopeError, UnsupportedGrantTypeError
-from piccolo_fastapi_auth.login.schemas import Identifier, LoginBody, ReauthenticateBody
+from piccolo_fastapi_auth.login.schemas import Identifier, LoginBody, VerifyBody
 from piccolo_fastapi_auth.login.service import Attempt, LoginService
+from piccolo_fastapi_auth.mfa.challenge import Wanted
+from piccolo_fastapi_auth.mfa.proof import Prover
+from piccolo_fastapi_auth.mfa.schemas import ProofBody
 from piccolo_fastapi_auth.routing import Guards, Password, Text
 from piccolo_fastapi_auth.sessions.authenticator import Authenticator
 from piccolo_fastapi_auth.sessions.handout import Handout
@@ -16,7 +19,6 @@ from piccolo_fastapi_auth.sessions.schemas import SignedIn, TokenResponse
 from piccolo_fastapi_auth.sessions.service import SessionService
 from piccolo_fastapi_auth.transport import Transport
 from piccolo_fastapi_auth.users.scopes import Scopes
-from piccolo_fastapi_auth.users.service import UserService
 from piccolo_fastapi_auth.users.user import AuthUser
 
 UserT = TypeVar("UserT", bound=AuthUser)
@@ -37,7 +39,7 @@ class LoginRoutes(Generic[UserT]):
         *,
         transport: Transport,
         login: LoginService[UserT],
-        users: UserService[UserT],
+        prover: Prover[UserT],
         sessions: SessionService[UserT],
         scopes: Scopes[UserT],
         authenticator: Authenticator[UserT],
@@ -46,7 +48,7 @@ class LoginRoutes(Generic[UserT]):
     ) -> None:
         self._transport = transport
         self._login = login
-        self._users = users
+        self._prover = prover
         self._sessions = sessions
         self._scopes = scopes
         self._authenticator = authenticator
@@ -57,8 +59,14 @@ class LoginRoutes(Generic[UserT]):
         """Add the routes."""
         router.add_api_route("/login", self.log_in, methods=["POST"], response_model=SignedIn)
         router.add_api_route(
+            "/mfa/verify",
+            self.verify_mfa,
+            methods=["POST"],
+            response_model=SignedIn | TokenResponse,
+        )
+        router.add_api_route(
             "/reauthenticate", self.reauthenticate, methods=["POST"], response_model=SignedIn | TokenResponse,
-            dependencies=[Depends(self._guards.current_user)],
+            dependencies=[Depends(self._guards.signed_in)],
         )  # fmt: skip
 
     def add_token_to(self, router: APIRouter) -> None:
@@ -79,8 +87,17 @@ class LoginRoutes(Generic[UserT]):
         # Also without a cookie: a foreign page must not log somebody in (log-in CSRF).
         self._transport.check_origin(request)
         caller = self._transport.caller(request)
-        attempt = Attempt(body.username, body.password.get_secret_value(), "cookie", caller)
-        logged_in = await self._login.log_in(attempt)
+        wanted = Wanted(body.username, "cookie", caller)
+        logged_in = await self._login.log_in(Attempt(wanted, body.password.get_secret_value()))
+        return await self._handout.answer(logged_in.identity, logged_in.secret, caller=caller)
+
+    async def verify_mfa(self, request: Request, body: VerifyBody) -> Response:
+        """Finish the log-in that was begun, with a second factor; the answer is what that log-in would have given."""
+        self._transport.check_origin(request)
+        caller = self._transport.caller(request)
+        logged_in = await self._login.complete(
+            body.mfa_token, method=body.method, code=body.code, caller=caller
+        )
         return await self._handout.answer(logged_in.identity, logged_in.secret, caller=caller)
 
     async def token(
@@ -92,12 +109,21 @@ class LoginRoutes(Generic[UserT]):
         password: Annotated[Password | None, Form()] = None,
         scope: Annotated[Text, Form(max_length=2048)] = "",
         refresh_token: Annotated[Text | None, Form(max_length=512)] = None,
+        mfa_code: Annotated[
+            Text | None, Form(max_length=64, description="The second factor, where there is one.")
+        ] = None,
     ) -> Response:
         """Issue tokens for a password or for a refresh token (RFC 6749 sections 4.3 and 6)."""
         if self._transport.has_cookie(request):
             self._transport.check_origin(request)
         if grant_type == "password" and username is not None and password is not None:
-            return await self._password_grant(request, username, password.get_secret_value(), scope)
+            return await self._password_grant(
+                request,
+                username=username,
+                password=password.get_secret_value(),
+                scope=scope,
+                code=mfa_code,
+            )
         if grant_type == "refresh_token" and refresh_token is not None:
             identity, successor = await self._sessions.refresh(refresh_token)
             return await self._handout.answer(identity, successor)
@@ -106,21 +132,21 @@ class LoginRoutes(Generic[UserT]):
         raise UnsupportedGrantTypeError
 
     async def _password_grant(
-        self, request: Request, username: str, password: str, scope: str
+        self, request: Request, *, username: str, password: str, scope: str, code: str | None
     ) -> Response:
-        asked = scope.split()
+        asked = tuple(scope.split())
         if not set(asked) <= set(self._scopes.declared):
             raise InvalidScopeError
         caller = self._transport.caller(request)
-        attempt = Attempt(username, password, "bearer", caller, scope=asked or None)
-        logged_in = await self._login.log_in(attempt)
+        wanted = Wanted(username, "bearer", caller, scope=asked or None)
+        logged_in = await self._login.log_in(Attempt(wanted, password, code or None))
         return await self._handout.answer(logged_in.identity, logged_in.secret, caller=caller)
 
-    async def reauthenticate(self, request: Request, body: ReauthenticateBody) -> Response:
+    async def reauthenticate(self, request: Request, body: ProofBody) -> Response:
         """Prove to be the same person again: the log-in is fresh, and its cookie or refresh token a new one."""
         identity = await self._authenticator.required(request)
-        await self._users.prove(identity.session.user_id, body.password.get_secret_value())
-        secret = await self._sessions.renew(identity, methods=["password"])
+        _, method = await self._prover.prove(identity.session.user_id, body.proof())
+        secret = await self._sessions.renew(identity, methods=[method])
         renewed = await self._sessions.find.by_id(
             identity.session.id, now=self._authenticator.clock()
         )

@@ -1,9 +1,10 @@
-"""What travels to log in and to prove oneself again."""
+"""What travels to log in."""
 
 from typing import Annotated
 
 from pydantic import Field
 
+from piccolo_fastapi_auth.mfa.schemas import Code, MethodName
 from piccolo_fastapi_auth.routing import Body, Password, Text
 
 Identifier = Annotated[Text, Field(min_length=1, max_length=255)]
@@ -16,7 +17,9 @@ class LoginBody(Body):
     password: Password
 
 
-class ReauthenticateBody(Body):
-    """A proof that the person is still there."""
+class VerifyBody(Body):
+    """The answer to a challenge."""
 
-    password: Password
+    mfa_token: Text = Field(max_length=64, repr=False)
+    method: MethodName
+    code: Code = Field(repr=False)

@@ -6,13 +6,20 @@ from typing import Generic, TypeVar
 
 from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.database import Database
-from piccolo_fastapi_auth.errors import InvalidCredentialsError
+from piccolo_fastapi_auth.errors import (
+    InvalidCodeError,
+    InvalidCredentialsError,
+    MfaTokenExpiredError,
+)
 from piccolo_fastapi_auth.login import hooks
-from piccolo_fastapi_auth.login.attempt import Refused, decide
+from piccolo_fastapi_auth.login.attempt import NeedsProof, Refused, decide
 from piccolo_fastapi_auth.login.hooks import LoginHooks
+from piccolo_fastapi_auth.mfa.challenge import Challenges, Open, Wanted
+from piccolo_fastapi_auth.mfa.service import MfaService
 from piccolo_fastapi_auth.primitives.clock import Clock
-from piccolo_fastapi_auth.sessions.records import Identity, TransportName
+from piccolo_fastapi_auth.sessions.records import Assurance, Identity
 from piccolo_fastapi_auth.sessions.service import SessionService
+from piccolo_fastapi_auth.users.code_guard import CodeGuard
 from piccolo_fastapi_auth.users.service import Candidate, UserService
 from piccolo_fastapi_auth.users.user import AuthUser
 
@@ -24,13 +31,11 @@ _ROUNDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What somebody presents to log in. ``scope`` is what was asked for; ``None`` asks for all."""
+    """What somebody presents to log in; ``code`` answers the challenge at once, where a form has room for it."""
 
-    username: str
+    wanted: Wanted
     password: str = field(repr=False)
-    transport: TransportName
-    caller: Caller
-    scope: Sequence[str] | None = None
+    code: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,7 @@ class LoggedIn(Generic[UserT]):
 
 
 class LoginService(Generic[UserT]):
-    """Limits -> password -> account state -> hooks -> session."""
+    """Hooks -> password -> account state -> second factor -> session."""
 
     def __init__(
         self,
@@ -50,12 +55,20 @@ class LoginService(Generic[UserT]):
         database: Database,
         users: UserService[UserT],
         sessions: SessionService[UserT],
+        mfa: MfaService,
+        challenges: Challenges[UserT],
+        guard: CodeGuard,
+        assurance: Assurance[UserT],
         login_hooks: LoginHooks,
         clock: Clock,
     ) -> None:
         self._database = database
         self._users = users
         self._sessions = sessions
+        self._mfa = mfa
+        self._challenges = challenges
+        self._guard = guard
+        self._assurance = assurance
         self._hooks = login_hooks
         self._clock = clock
 
@@ -64,65 +77,130 @@ class LoginService(Generic[UserT]):
 
         Raises:
             InvalidCredentialsError: Unknown, wrong or inactive; never says which.
+            MfaRequiredError: A second factor must follow.
+            InvalidCodeError: One came along and is wrong.
             AuthError: A hook refused.
             TemporarilyUnavailableError: The hash queue is full.
         """
-        told = {"username": attempt.username, "request": attempt.caller.connection}
-        await hooks.run(self._hooks.before_login, **told)
+        wanted = attempt.wanted
+        await hooks.run(
+            self._hooks.before_login, username=wanted.username, request=wanted.caller.connection
+        )
         try:
             return await self._prove_and_start(attempt)
         except InvalidCredentialsError:
-            await hooks.run(self._hooks.login_failed, **told)
+            await self._tell_failure(wanted)
             raise
 
     async def _prove_and_start(self, attempt: Attempt) -> LoggedIn[UserT]:
+        wanted = attempt.wanted
         for _ in range(_ROUNDS):
-            candidate = await self._users.candidate(attempt.username)
+            candidate = await self._users.candidate(wanted.username)
             verdict = await self._users.check(attempt.password, candidate)
+            accepted = candidate is not None and candidate.active and verdict.matches
             decision = decide(
                 known=candidate is not None,
                 active=candidate is not None and candidate.active,
                 password_matches=verdict.matches,
+                has_second_factor=accepted
+                and candidate is not None
+                and await self._mfa.is_enrolled(candidate.user_id),
             )
             if candidate is None or isinstance(decision, Refused):
                 raise InvalidCredentialsError
-            logged_in = await self._start(attempt, candidate, replacement=verdict.replacement)
+            if isinstance(decision, NeedsProof):
+                return await self._challenge(attempt, candidate)
+            async with self._database.atomic():
+                logged_in = await self._start(
+                    wanted, candidate, ["password"], replacement=verdict.replacement
+                )
             if logged_in is not None:
-                return logged_in
+                return await self._told(wanted, logged_in)
         raise InvalidCredentialsError
 
-    async def _start(
-        self, attempt: Attempt, candidate: Candidate, *, replacement: str | None
-    ) -> LoggedIn[UserT] | None:
-        """Begin the session in one transaction; ``None`` when the account changed since it was checked."""
-        caller = attempt.caller
-        async with self._database.atomic():
-            if not await self._users.admit(candidate, replacement=replacement):
-                return None
-            if caller.cookie_digest is not None:  # no fixation: the browser's old session ends here
-                await self._sessions.end_by_cookie(caller.cookie_digest)
-            started = await self._sessions.start(
-                candidate.user_id,
-                transport=attempt.transport,
-                methods=["password"],
-                scope=attempt.scope,
-                ip=caller.ip,
-                user_agent=caller.user_agent,
-                authenticated_at=self._clock(),
-            )
-            identity = await self._sessions.find.by_id(started.session_id, now=self._clock())
-        if identity is None:  # the account's life ended in this very moment
-            return None
-        await self._tell(attempt, identity)
-        return LoggedIn(identity, started.secret)
+    async def _challenge(self, attempt: Attempt, candidate: Candidate) -> LoggedIn[UserT]:
+        """Open a challenge; refuse with it, or answer it at once with the code that came along."""
+        token = await self._challenges.begin(candidate, attempt.wanted)
+        if attempt.code is None:
+            raise await self._challenges.refusal(token, candidate.user_id)
+        # A form has one field for the code: what cannot be a one-time code is taken for a recovery code.
+        method = "totp" if attempt.code.replace(" ", "").isdigit() else "recovery_code"
+        return await self.complete(
+            token, method=method, code=attempt.code, caller=attempt.wanted.caller
+        )
 
-    async def _tell(self, attempt: Attempt, identity: Identity[UserT]) -> None:
+    async def complete(
+        self, token: str, *, method: str, code: str, caller: Caller
+    ) -> LoggedIn[UserT]:
+        """Answer a challenge and finish the log-in that was begun.
+
+        Raises:
+            MfaTokenExpiredError: The challenge is over.
+            InvalidCodeError: The code is wrong, or was used; the challenge has one try less.
+            RateLimitedError: Too many wrong codes for this person, over all challenges.
+        """
+        challenge = await self._challenges.attempt(token, caller)
+        user_id = challenge.candidate.user_id
+        await self._guard.reserve(user_id)
+        async with self._database.atomic():
+            logged_in = await self._answer(challenge, method=method, code=code)
+        if logged_in is None:
+            await self._mfa.note_failure(user_id, method=method)
+            await self._tell_failure(challenge.wanted)
+            raise InvalidCodeError
+        return await self._told(challenge.wanted, logged_in)
+
+    async def _answer(self, challenge: Open, *, method: str, code: str) -> LoggedIn[UserT] | None:
+        """Use up the code and the challenge and begin the session: all of it or nothing."""
+        if not await self._mfa.prove(challenge.candidate.user_id, method=method, code=code):
+            return None
+        await self._challenges.consume(challenge)
+        await self._guard.give_back(challenge.candidate.user_id)
+        logged_in = await self._start(
+            challenge.wanted, challenge.candidate, ["password", method], replacement=None
+        )
+        if logged_in is None:
+            raise MfaTokenExpiredError  # the account changed in this very moment
+        return logged_in
+
+    async def _start(
+        self,
+        wanted: Wanted,
+        candidate: Candidate,
+        methods: Sequence[str],
+        *,
+        replacement: str | None,
+    ) -> LoggedIn[UserT] | None:
+        """Begin the session, inside a transaction; ``None`` when the account changed since it was checked."""
+        caller = wanted.caller
+        if not await self._users.admit(candidate, replacement=replacement):
+            return None
+        if caller.cookie_digest is not None:  # no fixation: the browser's old session ends here
+            await self._sessions.end_by_cookie(caller.cookie_digest)
+        started = await self._sessions.start(
+            candidate.user_id,
+            transport=wanted.transport,
+            methods=methods,
+            scope=wanted.scope,
+            ip=caller.ip,
+            user_agent=caller.user_agent,
+            authenticated_at=self._clock(),
+        )
+        identity = await self._sessions.find.by_id(started.session_id, now=self._clock())
+        return None if identity is None else LoggedIn(identity, started.secret)
+
+    async def _told(self, wanted: Wanted, logged_in: LoggedIn[UserT]) -> LoggedIn[UserT]:
         """Run the hooks of a success, outside the transaction: the application's code may take its time."""
+        identity = logged_in.identity
         try:
+            if (
+                wanted.transport == "bearer"
+            ):  # no token for somebody who must first set up a second factor
+                await self._assurance.check_policy(identity)
             await hooks.run(
                 self._hooks.after_login,
-                username=attempt.username,
-                request=attempt.caller.connection,
+                username=wanted.username,
+                request=wanted.caller.connection,
                 user=identity.user,
                 session=identity.session,
             )
@@ -130,3 +208,9 @@ class LoginService(Generic[UserT]):
             # Nobody was given the session's secret yet; without this it would stay in the person's list.
             await self._sessions.end(identity.session.id)
             raise
+        return logged_in
+
+    async def _tell_failure(self, wanted: Wanted) -> None:
+        await hooks.run(
+            self._hooks.login_failed, username=wanted.username, request=wanted.caller.connection
+        )

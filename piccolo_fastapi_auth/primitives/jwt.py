@@ -26,7 +26,11 @@ class InvalidJwtError(Exception):
 
 
 class ExpiredJwtError(InvalidJwtError):
-    """A genuine access token whose time is over."""
+    """A genuine access token whose time is over; ``claims`` is what it said."""
+
+    def __init__(self, claims: AccessClaims) -> None:
+        super().__init__("The access token has expired.")
+        self.claims = claims
 
 
 class JwtCodec:
@@ -82,7 +86,7 @@ class JwtCodec:
             # Without its cause: a JSON or Unicode error carries the text that it stumbled over.
             raise InvalidJwtError("This is not a valid access token.") from None
         if now >= claims.exp:
-            raise ExpiredJwtError("The access token has expired.")
+            raise ExpiredJwtError(claims)
         return claims
 
     def jwks(self) -> dict[str, object] | None:

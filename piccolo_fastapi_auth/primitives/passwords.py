@@ -20,6 +20,7 @@ MAX_PASSWORD_LENGTH = 1024
 
 MAX_CODE_POINTS_PER_CHARACTER = 4  # no four code points compose to less than one
 LEAST_MEMORY_PER_LANE = 8  # KiB: RFC 9106 section 3.1
+MAX_STORED_WORK = 2**24  # KiB times passes, many seconds: no hash that anybody made on purpose
 
 ARGON2ID = re.compile(
     r"\$argon2id\$v=19\$m=(?P<memory>[1-9]\d{0,6}),t=(?P<passes>[1-9]\d{0,2})"
@@ -174,7 +175,7 @@ def _argon2id(text: str) -> re.Match[str] | None:
     Argon2 refuses the others before it does any work, and that would show in the time it takes.
     """
     found = ARGON2ID.fullmatch(text)
-    if found is None or int(found["memory"]) < LEAST_MEMORY_PER_LANE * int(found["lanes"]):
+    if found is None or not _is_feasible(found):
         return None
     try:
         for part in (found["salt"], found["digest"]):
@@ -182,6 +183,11 @@ def _argon2id(text: str) -> re.Match[str] | None:
     except ValueError:
         return None
     return found
+
+
+def _is_feasible(found: re.Match[str]) -> bool:
+    memory, passes, lanes = (int(found[name]) for name in ("memory", "passes", "lanes"))
+    return memory >= LEAST_MEMORY_PER_LANE * lanes and memory * passes <= MAX_STORED_WORK
 
 
 def _compare_with_piccolo(password: str, stored: re.Match[str]) -> _Comparison:

@@ -9,13 +9,25 @@ _TO_AMR = {
     "email_code": "otp",
     "passkey": "hwk",
 }
+_POSSESSED = frozenset({"totp", "recovery_code", "passkey"})
 _FROM_AMR = {"pwd": "password", "otp": "totp", "hwk": "passkey"}
 
 
 def to_amr(methods: Iterable[str]) -> tuple[str, ...]:
-    """Return the ``amr`` values of a sign-in: one for each kind, and ``mfa`` when two kinds were used."""
-    values = dict.fromkeys(_TO_AMR[method] for method in methods if method in _TO_AMR)
-    return (*values, "mfa") if len(values) > 1 else tuple(values)
+    """Return the ``amr`` values of a sign-in: one for each kind, and ``mfa`` when two factors were used."""
+    used = tuple(methods)
+    values = tuple(dict.fromkeys(_TO_AMR[method] for method in used if method in _TO_AMR))
+    return (*values, "mfa") if is_multi_factor(used) else values
+
+
+def is_multi_factor(methods: Iterable[str]) -> bool:
+    """Say whether two factors were used: one known and one possessed.
+
+    A code by e-mail counts for nothing here (NIST SP 800-63B-4 section 3.1.3.1): whoever can reset the password
+    by e-mail can read it too.
+    """
+    used = set(methods)
+    return "password" in used and bool(used & _POSSESSED)
 
 
 def from_amr(values: Iterable[str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.primitives.clock import Clock
 from piccolo_fastapi_auth.sessions.access_tokens import AccessTokens
-from piccolo_fastapi_auth.sessions.records import Identity
+from piccolo_fastapi_auth.sessions.records import Assurance, Identity
 from piccolo_fastapi_auth.sessions.schemas import SignedIn, TokenResponse, session_out, user_out
 from piccolo_fastapi_auth.transport import Transport
 from piccolo_fastapi_auth.users.scopes import Scopes
@@ -21,11 +21,18 @@ class Handout(Generic[UserT]):
     """Writes credentials into responses. The one place where a secret leaves the library."""
 
     def __init__(
-        self, *, transport: Transport, tokens: AccessTokens, scopes: Scopes[UserT], clock: Clock
+        self,
+        *,
+        transport: Transport,
+        tokens: AccessTokens,
+        scopes: Scopes[UserT],
+        assurance: Assurance[UserT],
+        clock: Clock,
     ) -> None:
         self._transport = transport
         self._tokens = tokens
         self._scopes = scopes
+        self._assurance = assurance
         self._clock = clock
 
     async def signed_in(self, identity: Identity[UserT]) -> SignedIn:
@@ -37,7 +44,13 @@ class Handout(Generic[UserT]):
         )
 
     async def token_body(self, identity: Identity[UserT], refresh_token: str) -> TokenResponse:
-        """Return an access token and the refresh token that goes with it."""
+        """Return an access token and the refresh token that goes with it.
+
+        Raises:
+            MfaEnrolmentRequiredError: The person must set up a second factor first. An access token is good without
+                the database, so there is none that opens the enrolment routes only.
+        """
+        await self._assurance.check_policy(identity)
         scopes = await self._scopes.of(identity.user, within=identity.session.scope)
         access_token, expires_in = self._tokens.issue(identity.session, scopes=scopes)
         return TokenResponse(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 from uuid import UUID
 
 TransportName = Literal["cookie", "bearer"]
@@ -43,3 +43,15 @@ class Identity(Generic[UserT]):
     user: UserT
     email_verified: bool
     refresh: RefreshState | None = None
+
+
+class Assurance(Protocol[UserT]):
+    """Who must use a second factor; the mfa slice knows."""
+
+    async def check_policy(self, identity: Identity[UserT]) -> None:
+        """Refuse somebody who must use a second factor and did not."""
+        ...
+
+    async def demand(self, identity: Identity[UserT]) -> None:
+        """Refuse a log-in without a second factor."""
+        ...

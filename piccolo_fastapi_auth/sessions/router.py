@@ -50,15 +50,15 @@ class SessionRoutes(Generic[UserT]):
         self._handout = handout
         self._guards = guards
 
-    def add_to(self, router: APIRouter) -> None:
-        """Add the routes."""
+    def add_to(self, router: APIRouter, *, keys: APIRouter) -> None:
+        """Add the routes; that of the public keys, which stands outside the prefix (RFC 8615), to ``keys``."""
         signed_in = [Depends(self._guards.current_user)]
         router.add_api_route(
             "/session",
             self.get_session,
             methods=["GET"],
             response_model=SignedIn,
-            dependencies=signed_in,
+            dependencies=[Depends(self._guards.signed_in)],
         )
         router.add_api_route(
             "/sessions",
@@ -83,10 +83,7 @@ class SessionRoutes(Generic[UserT]):
         )
         router.add_api_route("/token/revoke", self.revoke_token, methods=["POST"])
         router.add_api_route("/logout", self.log_out, methods=["POST"], status_code=204)
-
-    def add_well_known_to(self, router: APIRouter) -> None:
-        """Add the route that stands outside the prefix (RFC 8615)."""
-        router.add_api_route(
+        keys.add_api_route(
             "/.well-known/jwks.json",
             self.get_public_keys,
             methods=["GET"],

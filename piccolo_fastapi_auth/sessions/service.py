@@ -215,6 +215,13 @@ class SessionService(Generic[UserT]):
         generation = int(str(rows[0]["generation"]))
         return self._refresh_token(session.id, RefreshState(generation, identity.refresh.salt, now))
 
+    async def add_method(self, session: Session, method: str) -> None:
+        """Note that the person behind a session proved one method more."""
+        methods = " ".join(dict.fromkeys([*session.methods, method]))
+        await self._database.write(
+            AuthSession.update({AuthSession.methods: methods}).where(AuthSession.id == session.id)
+        )
+
     async def touch(self, session: Session) -> None:
         """Note that a session is in use; at most one write a minute, however many requests."""
         now = self._clock()

@@ -1,6 +1,6 @@
 """What is stored about an account beyond Piccolo's own user columns."""
 
-from piccolo.columns import ForeignKey, OnDelete, Serial, Timestamptz, Varchar
+from piccolo.columns import ForeignKey, Integer, OnDelete, Serial, Timestamptz, Varchar
 from piccolo.table import Table
 
 from piccolo_fastapi_auth.users.user import AuthUser
@@ -21,3 +21,5 @@ class AuthAccount(Table, tablename="auth_account"):
         help_text="The address that was proven; verified while it is the user's.",
     )
     password_changed_at = Timestamptz(null=True, default=None)
+    code_attempts = Integer(default=0, help_text="One-time codes tried in the current window.")
+    code_window_at = Timestamptz(null=True, default=None, help_text="When that window began.")

@@ -1,0 +1,90 @@
+"""Sequences around second factors: confirm, remove, make codes anew. Each is one transaction."""
+
+from typing import Generic, TypeVar
+from uuid import UUID
+
+from piccolo_fastapi_auth.database import Database
+from piccolo_fastapi_auth.errors import InvalidCodeError, MfaEnrolmentRequiredError
+from piccolo_fastapi_auth.mfa.service import Enrolled, MfaService
+from piccolo_fastapi_auth.sessions.records import Session
+from piccolo_fastapi_auth.sessions.service import SessionService
+from piccolo_fastapi_auth.users.code_guard import CodeGuard
+from piccolo_fastapi_auth.users.user import AuthUser
+
+UserT = TypeVar("UserT", bound=AuthUser)
+
+
+class MfaFlows(Generic[UserT]):
+    """What changes a person's second factors, with what must happen beside it."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        mfa: MfaService,
+        sessions: SessionService[UserT],
+        guard: CodeGuard,
+    ) -> None:
+        self._database = database
+        self._mfa = mfa
+        self._sessions = sessions
+        self._guard = guard
+
+    async def confirm(
+        self, session: Session, enrolment_id: UUID, code: str, *, method: str
+    ) -> tuple[Enrolled, list[str]]:
+        """Activate an enrolment; every other session ends. Returns recovery codes with the first factor only.
+
+        Raises:
+            NotFoundError: No such enrolment waits, or it is somebody else's.
+            InvalidCodeError: The code is wrong; the enrolment still waits.
+            RateLimitedError: Too many wrong codes.
+        """
+        user_id = session.user_id
+        row = await self._mfa.waiting(user_id, enrolment_id, method=method)
+        await self._guard.reserve(user_id)
+        async with self._database.atomic():
+            # First, because it also holds the person's row: of two devices confirmed at once one is the first.
+            await self._guard.give_back(user_id)
+            first = not await self._mfa.is_enrolled(user_id)
+            if not await self._mfa.confirm(row, code):
+                raise InvalidCodeError  # rolls the giving back back, too
+            codes = await self._mfa.recovery.regenerate(user_id) if first else []
+            await self._sessions.end_all(user_id, but=session.id)
+            await self._sessions.add_method(session, method)
+        enrolled = [one for one in await self._mfa.of_user(user_id) if one.id == enrolment_id]
+        return enrolled[0], codes
+
+    async def remove(self, session: Session, enrolment_id: UUID) -> None:
+        """Remove an enrolment; every other session ends.
+
+        Raises:
+            NotFoundError: There is none, or it is somebody else's.
+        """
+        async with self._database.atomic():
+            await self._mfa.remove(session.user_id, enrolment_id)
+            await self._sessions.end_all(session.user_id, but=session.id)
+
+    async def new_recovery_codes(self, user_id: object) -> list[str]:
+        """Make recovery codes anew; the old ones die.
+
+        Raises:
+            MfaEnrolmentRequiredError: There is no second factor to stand in for.
+        """
+        async with self._database.atomic():
+            if not await self._mfa.is_enrolled(user_id):
+                raise MfaEnrolmentRequiredError
+            return await self._mfa.recovery.regenerate(user_id)
+
+    async def prove(self, user_id: object, *, method: str, code: str) -> None:
+        """Check a code of somebody who is logged in already.
+
+        Raises:
+            InvalidCodeError: It is wrong, or was used.
+            RateLimitedError: Too many wrong codes.
+        """
+        await self._guard.reserve(user_id)
+        if not await self._mfa.prove(user_id, method=method, code=code):
+            await self._mfa.note_failure(user_id, method=method)
+            raise InvalidCodeError
+        await self._guard.give_back(user_id)

@@ -1,0 +1,1 @@
+"""The shipped second factors, a file each."""

@@ -1,0 +1,43 @@
+"""Proving again to be the person who is logged in: by password, or by the second factor where there is one."""
+
+from typing import Generic, TypeVar
+
+from piccolo_fastapi_auth.errors import InvalidCredentialsError, MfaRequiredError
+from piccolo_fastapi_auth.mfa.flows import MfaFlows
+from piccolo_fastapi_auth.mfa.method import Proof
+from piccolo_fastapi_auth.mfa.service import MfaService
+from piccolo_fastapi_auth.users.service import Candidate, UserService
+from piccolo_fastapi_auth.users.user import AuthUser
+
+UserT = TypeVar("UserT", bound=AuthUser)
+
+
+class Prover(Generic[UserT]):
+    """Checks proofs of one ``Auth``."""
+
+    def __init__(
+        self, *, users: UserService[UserT], mfa: MfaService, flows: MfaFlows[UserT]
+    ) -> None:
+        self._users = users
+        self._mfa = mfa
+        self._flows = flows
+
+    async def prove(self, user_id: object, proof: Proof) -> tuple[Candidate, str]:
+        """Check a proof; return whose it is and the method that it used.
+
+        Raises:
+            MfaRequiredError: A password, where the person has a second factor; ``methods`` says which.
+            InvalidCredentialsError: The password is wrong.
+            InvalidCodeError: The code is wrong, or was used.
+            RateLimitedError: Too many wrong codes.
+        """
+        if proof.password is not None:
+            candidate = await self._users.prove(user_id, proof.password)
+            if await self._mfa.is_enrolled(user_id):
+                raise MfaRequiredError(extra={"methods": await self._mfa.usable(user_id)})
+            return candidate, "password"
+        await self._flows.prove(user_id, method=proof.method, code=proof.code)
+        found = await self._users.by_id(user_id)
+        if found is None or not found.active:
+            raise InvalidCredentialsError
+        return found, proof.method
