@@ -146,7 +146,7 @@ class Auth(Generic[UserT]):
         settings, clock = self.settings, self.clock
         self._database = Database(self.user_table)
         self._pool = HashPool(workers=settings.hash_concurrency, queue=settings.hash_queue)
-        self._users = UserService(
+        self.users = UserService(
             self._database, self.user_table, hasher=hasher, pool=self._pool, clock=clock
         )
         self.sessions = SessionService(self._database, self.user_table, settings, clock=clock)
@@ -162,7 +162,7 @@ class Auth(Generic[UserT]):
     def _build_mfa(self, methods: Sequence[MfaMethod | RecoveryCodes]) -> None:
         codes = [method for method in methods if isinstance(method, RecoveryCodes)]
         self._code_guard = CodeGuard(self._database, clock=self.clock)
-        self._mfa = MfaService(
+        self.mfa = MfaService(
             self._database,
             methods=[method for method in methods if not isinstance(method, RecoveryCodes)],
             recovery=RecoveryService(
@@ -171,11 +171,11 @@ class Auth(Generic[UserT]):
             sealer=Sealer(self.settings.sealing_keys),
             clock=self.clock,
         )
-        self._flows = MfaFlows(
-            database=self._database, mfa=self._mfa, sessions=self.sessions, guard=self._code_guard
+        self.mfa_flows = MfaFlows(
+            database=self._database, mfa=self.mfa, sessions=self.sessions, guard=self._code_guard
         )
-        self._prover = Prover(users=self._users, mfa=self._mfa, flows=self._flows)
-        self._assurance = Assurance[UserT](self.settings, self._mfa)
+        self._prover = Prover(users=self.users, mfa=self.mfa, flows=self.mfa_flows)
+        self._assurance = Assurance[UserT](self.settings, self.mfa)
 
     def _build_guards(self) -> None:
         self._names = SchemeNames.of(self.settings.prefix)
@@ -230,20 +230,20 @@ class Auth(Generic[UserT]):
         ).add_to(self.routers.sessions, keys=self.routers.keys)  # fmt: skip
         MfaRoutes(
             settings=self.settings,
-            mfa=self._mfa,
-            flows=self._flows,
+            mfa=self.mfa,
+            flows=self.mfa_flows,
             authenticator=self._authenticator,
             guards=guards,
         ).add_to(self.routers.mfa)
         accounts = AccountService(
             self.settings,
             database=self._database,
-            users=self._users,
+            users=self.users,
             sessions=self.sessions,
             prover=self._prover,
         )
         AccountRoutes(
-            settings=self.settings, transport=self.transport, accounts=accounts, users=self._users,
+            settings=self.settings, transport=self.transport, accounts=accounts, users=self.users,
             authenticator=self._authenticator, handout=handout, guards=guards, profile_schema=self._profile_schema,
         ).add_to(self.routers.accounts)  # fmt: skip
         self.router = APIRouter()
@@ -254,12 +254,12 @@ class Auth(Generic[UserT]):
         tokens = OneTimeTokens(self._database, clock=self.clock)
         challenges = Challenges(
             tokens=tokens,
-            mfa=self._mfa,
-            users=self._users,
+            mfa=self.mfa,
+            users=self.users,
             lifetime=self.settings.mfa_token_lifetime,
         )
         login = LoginService(
-            database=self._database, users=self._users, sessions=self.sessions, mfa=self._mfa, challenges=challenges,
+            database=self._database, users=self.users, sessions=self.sessions, mfa=self.mfa, challenges=challenges,
             guard=self._code_guard, assurance=self._assurance, login_hooks=self._hooks, clock=self.clock,
         )  # fmt: skip
         routes = LoginRoutes(

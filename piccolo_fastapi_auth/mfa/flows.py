@@ -76,6 +76,12 @@ class MfaFlows(Generic[UserT]):
                 raise MfaEnrolmentRequiredError
             return await self._mfa.recovery.regenerate(user_id)
 
+    async def reset(self, user_id: object) -> None:
+        """Remove every second factor of a person who is locked out, and end their sessions. For operators."""
+        async with self._database.atomic():
+            await self._mfa.remove_all(user_id)
+            await self._sessions.end_all(user_id)
+
     async def prove(self, user_id: object, *, method: str, code: str) -> None:
         """Check a code of somebody who is logged in already.
 
