@@ -4,7 +4,6 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import urlsplit
 
 from fastapi import WebSocketException, status
 from starlette.requests import HTTPConnection
@@ -140,7 +139,8 @@ class Transport:
         if origin is None or origin == "null":
             return False
         # A page cannot choose the Host that a browser sends with its cookies, so Host is good enough here.
-        return origin in self._trusted | self._own or urlsplit(origin).netloc == headers.get("host")
+        host = origin.lower().partition("://")[2]
+        return origin in self._trusted | self._own or host == headers.get("host", "").lower()
 
 
 def refuse(connection: HTTPConnection, error: AuthError) -> Exception:

@@ -10,6 +10,8 @@ from piccolo_fastapi_auth.routing import Handler, SafeRoute
 
 _INVALID_GRANT = {
     "invalid_credentials",
+    "invalid_code",
+    "mfa_token_expired",
     "invalid_token",
     "token_expired",
     "token_reused",
@@ -60,9 +62,9 @@ def oauth_refusal(error: AuthError) -> Response:
     headers = {
         name: value for name, value in (error.headers or {}).items() if name != "WWW-Authenticate"
     }
-    return _refusal(
-        error.code, cast("str", error.body["message"]), error.status_code, headers, **more
-    )
+    # 401 would speak of the client's own credentials (RFC 6749 section 5.2).
+    status = 403 if error.code == "mfa_required" else error.status_code
+    return _refusal(error.code, cast("str", error.body["message"]), status, headers, **more)
 
 
 def _refusal(

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
+from jose import jwk
 
 from piccolo_fastapi_auth.primitives.jwt import AccessClaims, JwtCodec
 from piccolo_fastapi_auth.primitives.jwt_keys import Algorithm
@@ -104,3 +105,11 @@ def with_claims(**changes: object) -> str:
 
 def without_claim(name: str) -> str:
     return signed(HEADER, {key: value for key, value in PAYLOAD.items() if key != name})
+
+
+def signed_by_key(algorithm: Algorithm, *, kid: object, number: int = 1) -> str:
+    """Return a token with a good signature by one of our key pairs, under any ``kid``."""
+    key = rsa_key() if algorithm == "RS256" else ec_key(number)
+    text = f"{segment({'alg': algorithm, 'typ': 'at+jwt', 'kid': kid})}.{segment(dict(PAYLOAD))}"
+    proof = jwk.construct(pem_of(key), algorithm).sign(text.encode())
+    return f"{text}.{segment(proof)}"

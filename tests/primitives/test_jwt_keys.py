@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PrivateFormat,
 )
+from jose import jwk
 
 from piccolo_fastapi_auth.primitives import base64url
 from piccolo_fastapi_auth.primitives.jwt import InvalidJwtError, JwtCodec, JwtKeyError
@@ -24,6 +25,7 @@ from tests.primitives.jwt_forging import (
     public_pem_of,
     public_ssh_of,
     rsa_key,
+    signed_by_key,
 )
 
 OLD_SECRET = b"an older secret of thirty-two bytes"
@@ -144,12 +146,23 @@ def test_a_new_key_pair_gives_a_new_kid() -> None:
 
 def test_a_kid_of_ours_does_not_lend_another_key_its_name() -> None:
     """KEY-1: each kid is verified by its own key only."""
-    old, new = codec_with("ES256", [pem_of(ec_key(1))]), codec_with("ES256", [pem_of(ec_key(2))])
     both = codec_with("ES256", [pem_of(ec_key(2)), pem_of(ec_key(1))])
-    new_header = new.sign(CLAIMS).split(".")[0]
+    new_kid, old_kid = (key["kid"] for key in _published(both))
+    assert both.verify(signed_by_key("ES256", kid=old_kid, number=1), now=NOW) == CLAIMS
 
     with pytest.raises(InvalidJwtError):
-        both.verify(".".join([new_header, *old.sign(CLAIMS).split(".")[1:]]), now=NOW)
+        both.verify(signed_by_key("ES256", kid=new_kid, number=1), now=NOW)
+
+
+def test_our_own_header_chooses_its_key_only() -> None:
+    """KEY-1: the same for a header spelled exactly as we spell it."""
+    both = codec_with("ES256", [pem_of(ec_key(2)), pem_of(ec_key(1))])
+    new_header, payload, _ = both.sign(CLAIMS).split(".")
+    old_key = jwk.construct(pem_of(ec_key(1)), "ES256")
+    proof = base64url.encode(old_key.sign(f"{new_header}.{payload}".encode()))
+
+    with pytest.raises(InvalidJwtError):
+        both.verify(f"{new_header}.{payload}.{proof}", now=NOW)
 
 
 def test_the_kid_is_the_thumbprint_of_rfc_7638() -> None:
