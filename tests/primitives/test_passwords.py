@@ -199,7 +199,7 @@ NO_HASHES = [
     "$argon2id$",
     "$argon2id$v=19$m=8,t=1,p=1$",
     "$argon2id$v=19$m=8,t=1,p=1$$",
-    GOOD_ARGON2[:-1],
+    f"$argon2id$v=19$m=8,t=1,p=1${SALT}${'A' * 41}",
     GOOD_ARGON2 + " ",
     GOOD_ARGON2 + "\n",
     "x" + GOOD_ARGON2,
