@@ -47,7 +47,7 @@ from piccolo_fastapi_auth.primitives.clock import Clock, utc_now
 from piccolo_fastapi_auth.primitives.hash_pool import HashPool
 from piccolo_fastapi_auth.primitives.passwords import PasswordHasher
 from piccolo_fastapi_auth.primitives.sealing import Sealer
-from piccolo_fastapi_auth.routing import Guards, new_router
+from piccolo_fastapi_auth.routing import Guards, QuickRouter, new_router
 from piccolo_fastapi_auth.sessions.access_tokens import AccessTokens
 from piccolo_fastapi_auth.sessions.authenticator import Authenticator
 from piccolo_fastapi_auth.sessions.handout import Handout
@@ -63,6 +63,8 @@ from piccolo_fastapi_auth.users.service import UserService
 from piccolo_fastapi_auth.users.user import AuthUser, User
 from piccolo_fastapi_auth.users.user_table import UserTableError
 from piccolo_fastapi_auth.users.user_table import user_table as configured_user_table
+
+WELL_KNOWN = "/.well-known/"
 
 UserT = TypeVar("UserT", bound=AuthUser, default=User)
 
@@ -222,7 +224,9 @@ class Auth(Generic[UserT]):
             clock=self.clock,
         )
         new = functools.partial(new_router, prefix=self.settings.prefix, lifespan=self.lifespan)
-        self.routers = Routers(new(), new(), new(), new(), new_router(lifespan=self.lifespan))
+        self.routers = Routers(
+            new(), new(), new(), new(), new_router(marks=[WELL_KNOWN], lifespan=self.lifespan)
+        )
         self._login_routes(guards, handout)
         SessionRoutes(
             settings=self.settings, transport=self.transport, sessions=self.sessions, tokens=self._tokens,
@@ -246,7 +250,7 @@ class Auth(Generic[UserT]):
             settings=self.settings, transport=self.transport, accounts=accounts, users=self.users,
             authenticator=self._authenticator, handout=handout, guards=guards, profile_schema=self._profile_schema,
         ).add_to(self.routers.accounts)  # fmt: skip
-        self.router = APIRouter()
+        self.router = QuickRouter(marks=[f"{self.settings.prefix}/", WELL_KNOWN])
         for field in dataclasses.fields(self.routers):
             self.router.include_router(getattr(self.routers, field.name))
 
