@@ -173,7 +173,9 @@ def test_a_hash_at_other_parameters_matches_and_is_replaced() -> None:
     assert "m=8,t=1,p=1" in verdict.replacement
 
 
-@pytest.mark.parametrize("stored", [piccolo_hash(), Argon2(2, 16, 1).hash(PASSWORD)])
+@pytest.mark.parametrize(
+    "stored", [piccolo_hash(), Argon2(2, 16, 1).hash(PASSWORD)], ids=["pbkdf2", "argon2"]
+)
 def test_who_may_not_log_in_gets_no_new_hash(stored: str) -> None:
     """ENU-3: an inactive person's right password changes nothing."""
     verdict = check(PASSWORD, stored, may_log_in=False)
