@@ -1,5 +1,6 @@
 """What people do with their account: sign up, change the password, write the profile, leave."""
 
+import functools
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
@@ -42,7 +43,7 @@ class AccountService(Generic[UserT]):
             PasswordRejectedError: The password is too short or too common.
             UserExistsError: The username or the address is taken.
         """
-        self.check_policy(password, context=[username, email])
+        await self.check_policy(password, context=[username, email])
         password_hash = await self._users.hash(password)
         return await self._users.create(username=username, email=email, password_hash=password_hash)
 
@@ -55,7 +56,7 @@ class AccountService(Generic[UserT]):
         """
         user, session = identity.user, identity.session
         candidate = await self._users.prove(session.user_id, current)
-        self.check_policy(new, context=[user.username, user.email])
+        await self.check_policy(new, context=[user.username, user.email])
         password_hash = await self._users.hash(new)
         async with self._database.atomic():
             if not await self._users.change_password(candidate, password_hash=password_hash):
@@ -72,15 +73,21 @@ class AccountService(Generic[UserT]):
         if not await self._users.delete(candidate):
             raise InvalidCredentialsError  # the password was changed in this very moment
 
-    def check_policy(self, password: str, *, context: Sequence[str]) -> None:
+    async def check_policy(self, password: str, *, context: Sequence[str]) -> None:
         """Hold a new password against the policy (NIST SP 800-63B-4 section 3.1.1.2).
 
         Raises:
             PasswordRejectedError: With the reason.
         """
         words = [*self._settings.password_words, *context]
-        against = password_policy.reason_against(
-            password, min_length=self._settings.password_min_length, context=words
+        # Off the event loop: the first check loads the list of common passwords.
+        against = await self._users.off_the_loop(
+            functools.partial(
+                password_policy.reason_against,
+                password,
+                min_length=self._settings.password_min_length,
+                context=words,
+            )
         )
         if against is not None:
             reason, message = against

@@ -1,7 +1,7 @@
 """Who a person is, and whether a password is theirs. The only reader and writer of password hashes."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar, cast
@@ -90,6 +90,14 @@ class UserService(Generic[UserT]):
             may_log_in=bool(candidate and candidate.active),
             legacy_in_use=await self._legacy_in_use(),
         )
+        return await self.off_the_loop(work)
+
+    async def off_the_loop(self, work: Callable[[], T]) -> T:
+        """Run work on passwords in the bounded pool.
+
+        Raises:
+            TemporarilyUnavailableError: The queue of the hash pool is full.
+        """
         try:
             return await self._pool.run(work)
         except PoolFullError as error:
@@ -113,10 +121,7 @@ class UserService(Generic[UserT]):
         Raises:
             TemporarilyUnavailableError: The queue of the hash pool is full.
         """
-        try:
-            return await self._pool.run(functools.partial(self._hasher.hash, password))
-        except PoolFullError as error:
-            raise TemporarilyUnavailableError from error
+        return await self.off_the_loop(functools.partial(self._hasher.hash, password))
 
     async def _legacy_in_use(self) -> bool:
         """Say whether anybody still has one of Piccolo's own hashes, which cost more to refuse.
