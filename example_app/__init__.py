@@ -1,0 +1,7 @@
+"""A shared reading list: people save links and tag them; an admin may remove any."""
+
+import os
+
+# The library's tables and migrations look here, so it must be said before they are used.
+os.environ.setdefault("PICCOLO_AUTH_USER_TABLE", "example_app.tables:User")
+os.environ.setdefault("PICCOLO_CONF", "example_app.piccolo_conf")

@@ -1,0 +1,54 @@
+"""The application: ``make run``, then open http://127.0.0.1:8000."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
+from piccolo.engine import PostgresEngine
+from piccolo.table import create_db_tables
+
+from example_app.auth import auth
+from example_app.links import router as links
+from example_app.piccolo_conf import DB
+from example_app.tables import Link, Tag
+
+
+@asynccontextmanager
+async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    """Open the pool, make what tables are missing, say where to look."""
+    if isinstance(DB, PostgresEngine):
+        await DB.start_connection_pool()
+    await _make_tables()
+    print("The reading list is ready: open /docs. Sign up there, then press Authorize.")  # noqa: T201 - for whoever started it
+    yield
+    if isinstance(DB, PostgresEngine):
+        await DB.close_connection_pool()
+
+
+async def _make_tables() -> None:
+    """Make the tables. Production runs ``piccolo migrations forwards all`` instead."""
+    for attempts_left in reversed(range(5)):
+        try:
+            await auth.create_tables()
+            await create_db_tables(Link, Tag, if_not_exists=True)
+        except Exception:
+            # PostgreSQL fails one of two workers that make the same table at once; the table is there then.
+            if not attempts_left:
+                raise
+            await asyncio.sleep(0.2)
+        else:
+            return
+
+
+app = FastAPI(title="Reading list", lifespan=lifespan)
+app.include_router(links)
+app.include_router(auth.router)
+auth.install(app)
+
+
+@app.get("/", include_in_schema=False)
+async def start() -> RedirectResponse:
+    """Lead to the documentation."""
+    return RedirectResponse("/docs")

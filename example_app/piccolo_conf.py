@@ -1,0 +1,18 @@
+"""Which database, and which Piccolo apps have migrations in it."""
+
+import os
+
+from piccolo.conf.apps import AppRegistry
+from piccolo.engine import PostgresEngine, SQLiteEngine
+
+DATABASE_URL = os.environ.get("DATABASE_URL", "")
+
+DB = (
+    PostgresEngine({"dsn": DATABASE_URL})
+    if DATABASE_URL.startswith("postgres")
+    else SQLiteEngine(
+        path=DATABASE_URL.removeprefix("sqlite:///") or "reading_list.sqlite", timeout=30
+    )
+)
+
+APP_REGISTRY = AppRegistry(apps=["example_app.piccolo_app", "piccolo_fastapi_auth.piccolo_app"])
