@@ -37,9 +37,9 @@ TRY_AGAIN_LATER: Final = 1013
 _PLAIN_KEY: Final = re.compile(r"[\w.:@+=-]{1,128}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Counting:
-    """What all limits of one ``RateLimiter`` share."""
+    """What all limits of one ``RateLimiter`` share; two of them are never equal."""
 
     service: CounterService
     namespace: str

@@ -114,6 +114,7 @@ class RateLimiter:
 
         Raises:
             ValueError: an argument can never work.
+            TypeError: ``key`` or ``cost`` is not hashable.
         """
         limits = parse_limits(rate)
         if bucket is not None and not _is_sf_string(bucket):
@@ -121,7 +122,9 @@ class RateLimiter:
         if isinstance(cost, int) and not 0 <= cost <= min(limit.amount for limit in limits):
             raise ValueError(f"a cost of {cost} can never fit into {rate!r}")
         on_failure = _checked(on_store_failure or self._on_store_failure)
-        return RateLimit(self._counting, limits, key, bucket, cost, on_failure)
+        made = RateLimit(self._counting, limits, key, bucket, cost, on_failure)
+        hash(made)  # FastAPI will need it at the first request; a key function without one fails here
+        return made
 
     async def hit(
         self,

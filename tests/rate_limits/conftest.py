@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -77,6 +77,12 @@ class ValkeyServer:
         with self.client() as client:
             client.flushall()
 
+    def wait(self, seconds: float) -> None:
+        """Poll the server's own clock."""
+        with self.client() as client:
+            end = _moment(client) + seconds
+            wait_until(lambda: _moment(client) >= end)
+
     def pass_time(self, seconds: float) -> None:
         """Make every counter older: the server has no clock that a test could set."""
         with self.client() as client:
@@ -89,6 +95,11 @@ class ValkeyServer:
                     client.pexpire(key, left)
                 else:
                     client.delete(key)
+
+
+def _moment(client: "valkey.Valkey[bytes]") -> float:
+    now, micros = client.time()
+    return float(now) + float(micros) / 1_000_000
 
 
 def free_port() -> int:
@@ -104,9 +115,8 @@ def server_binary() -> Path:
     return next(Path(spec.submodule_search_locations[0]).glob("_binaries/*/valkey-server"))
 
 
-def wait_until(is_so: "object", *, within: float = 10) -> None:
+def wait_until(is_so: Callable[[], bool], *, within: float = 10) -> None:
     """Poll a real server, with an end to patience."""
-    assert callable(is_so)
     end = time.monotonic() + within
     while not is_so():
         assert time.monotonic() < end, "the server did not come up"
