@@ -123,7 +123,9 @@ class RateLimiter:
             raise ValueError(f"a cost of {cost} can never fit into {rate!r}")
         on_failure = _checked(on_store_failure or self._on_store_failure)
         made = RateLimit(self._counting, limits, key, bucket, cost, on_failure)
-        hash(made)  # FastAPI will need it at the first request; a key function without one fails here
+        hash(
+            made
+        )  # FastAPI will need it at the first request; a key function without one fails here
         return made
 
     async def hit(

@@ -230,12 +230,16 @@ class RemoteCounters:
     def _pool(self, waits: dict[str, float]) -> object:
         """Return a pool that makes a caller wait when it is empty, and reconnects once, not for ever."""
         library: ModuleType = self._library
-        once = library.asyncio.retry.Retry(
-            library.backoff.NoBackoff(), 1, supported_errors=(library.exceptions.ConnectionError,)
-        )
+        lost = library.exceptions.ConnectionError  # an idle connection whose server was restarted
+        once = library.asyncio.retry.Retry(library.backoff.NoBackoff(), 1, supported_errors=(lost,))
         uri = self._uri.replace(f"{library.__name__}+unix", "unix")
         return library.asyncio.BlockingConnectionPool.from_url(
-            uri, max_connections=MAX_CONNECTIONS, timeout=self._timeout, retry=once, **waits
+            uri,
+            max_connections=MAX_CONNECTIONS,
+            timeout=self._timeout,
+            retry=once,
+            retry_on_error=[lost],
+            **waits,
         )
 
 

@@ -49,7 +49,11 @@ class ValkeyServer:
         command += ["--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder)]
         log = self.folder / f"{self.port}.log"
         self.process = subprocess.Popen([*command, "--logfile", str(log)])
-        wait_until(self.answers)
+        try:
+            wait_until(self.answers)
+        except AssertionError:
+            self.stop()
+            raise
 
     def answers(self) -> bool:
         with self.client() as client:

@@ -48,7 +48,9 @@ def test_behind_a_proxy_the_first_stranger_from_the_right_is_the_caller(
 
 def test_header_lines_are_one_list() -> None:
     """NET-1: a caller cannot hide the proxy's line behind his own."""
-    assert address(PROXY, ("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "2.2.2.2")) == "2.2.2.2"
+    assert (
+        address(PROXY, ("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "2.2.2.2")) == "2.2.2.2"
+    )
 
 
 @pytest.mark.parametrize(
@@ -96,7 +98,11 @@ def test_one_network_is_one_bucket(spelling: str) -> None:
 
 def test_a_mapped_address_is_the_ipv4_address() -> None:
     """NET-2: a dual-stack socket spells one caller in two ways."""
-    assert address_bucket(address("::ffff:203.0.113.9")) == address_bucket("203.0.113.9") == "203.0.113.9"
+    assert (
+        address_bucket(address("::ffff:203.0.113.9"))
+        == address_bucket("203.0.113.9")
+        == "203.0.113.9"
+    )
 
 
 def test_the_address_for_a_session_row_is_whole() -> None:

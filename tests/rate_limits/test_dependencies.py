@@ -1,6 +1,7 @@
 """A limit on a route, a router, an application; on HTTP and WebSocket; with its headers."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Annotated
 
 import pytest
@@ -76,7 +77,11 @@ async def test_a_hundred_forged_addresses_are_one_caller(limiter: RateLimiter) -
     names = ("x_forwarded_for", "forwarded", "x_real_ip")
 
     found = [
-        (await get(app, "/", **{name: f"for=192.0.2.{i}" if name == "forwarded" else f"192.0.2.{i}"}))
+        (
+            await get(
+                app, "/", **{name: f"for=192.0.2.{i}" if name == "forwarded" else f"192.0.2.{i}"}
+            )
+        )
         for i in range(34)
         for name in names
     ]
@@ -94,7 +99,11 @@ async def test_behind_a_trusted_proxy_callers_are_told_apart(clock: FrozenClock)
 
 async def test_included_routers_are_limited(limiter: RateLimiter) -> None:
     """slowapi's middleware skips every included router on FastAPI >= 0.137."""
-    app, inner, outer = FastAPI(), APIRouter(), APIRouter(dependencies=[Depends(limiter.limit("2/minute"))])
+    app, inner, outer = (
+        FastAPI(),
+        APIRouter(),
+        APIRouter(dependencies=[Depends(limiter.limit("2/minute"))]),
+    )
     inner.get("/x")(endpoint)
     outer.include_router(inner, prefix="/inner")
     app.include_router(outer, prefix="/outer")
@@ -109,7 +118,6 @@ async def test_limits_of_application_router_and_route_all_hold(limiter: RateLimi
     router.get("/a", dependencies=[Depends(limiter.limit("2/minute"))])(endpoint)
     router.get("/b")(other)
     app.include_router(router)
-    app.get("/c")(get)
 
     assert await statuses(app, "/a", "/a", "/a") == [200, 200, 429]
     assert await statuses(app, "/b", "/b") == [200, 429]
@@ -183,10 +191,15 @@ async def test_a_request_can_cost_more(limiter: RateLimiter) -> None:
 
     app = app_with(limiter.limit("5/minute", cost=cost))
     assert await statuses(app, "/?n=4", "/?n=2", "/?n=1", "/?n=6") == [200, 429, 200, 429]
-    assert await statuses(app_with(limiter.limit("5/minute", bucket="x", cost=3)), "/", "/") == [200, 429]
+    assert await statuses(app_with(limiter.limit("5/minute", bucket="x", cost=3)), "/", "/") == [
+        200,
+        429,
+    ]
 
 
-@pytest.mark.parametrize("arguments", [{"cost": 6}, {"cost": -1}, {"bucket": 'a"b'}, {"bucket": "ü"}])
+@pytest.mark.parametrize(
+    "arguments", [{"cost": 6}, {"cost": -1}, {"bucket": 'a"b'}, {"bucket": "ü"}]
+)
 def test_what_can_never_work_fails_where_it_is_written(
     limiter: RateLimiter, arguments: dict[str, int]
 ) -> None:
@@ -195,7 +208,9 @@ def test_what_can_never_work_fails_where_it_is_written(
         limiter.limit("5/minute", **arguments)  # type: ignore[arg-type]
 
 
-async def test_every_limited_response_says_what_is_left(limiter: RateLimiter, clock: FrozenClock) -> None:
+async def test_every_limited_response_says_what_is_left(
+    limiter: RateLimiter, clock: FrozenClock
+) -> None:
     """RLH-1: policy and state, as structured fields."""
     app = app_with(limiter.limit("2/minute;10/hour", bucket="login"))
 
@@ -269,7 +284,7 @@ def websocket_app(*limits: object) -> FastAPI:
 
 
 def test_a_websocket_is_refused_with_1013(limiter: RateLimiter) -> None:
-    """"Try again later" is what 1013 means."""
+    """ "Try again later" is what 1013 means."""
     client = TestClient(websocket_app(limiter.limit("1/minute")))
 
     with client.websocket_connect("/ws") as session:
@@ -312,17 +327,17 @@ async def test_a_global_limit_has_its_exceptions(limiter: RateLimiter) -> None:
     assert await statuses(app, "/health", "/health", "/health/", "/healthy") == [404, 404, 404, 429]
 
 
-def test_a_global_limit_works_on_starlette_and_leaves_the_lifespan_alone(limiter: RateLimiter) -> None:
+def test_a_global_limit_works_on_starlette_and_leaves_the_lifespan_alone(
+    limiter: RateLimiter,
+) -> None:
     """Any ASGI application."""
     started: list[str] = []
 
     async def home(request: Request) -> PlainTextResponse:  # noqa: ARG001
         return PlainTextResponse("ok")
 
-    from contextlib import asynccontextmanager  # noqa: PLC0415
-
     @asynccontextmanager
-    async def lifespan(app: Starlette):  # type: ignore[no-untyped-def]  # noqa: ANN202, ARG001
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:  # noqa: ARG001
         started.append("yes")
         yield
 

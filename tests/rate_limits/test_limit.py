@@ -26,7 +26,17 @@ def test_a_rate_written_twice_counts_once() -> None:
 
 @pytest.mark.parametrize(
     "notation",
-    ["", "5", "5/minit", "five/minute", "-5/minute", "5/minute;", "0/minute", "5/0 minutes", "٥/minute"]
+    [
+        "",
+        "5",
+        "5/minit",
+        "five/minute",
+        "-5/minute",
+        "5/minute;",
+        "0/minute",
+        "5/0 minutes",
+        "٥/minute",
+    ]
     + ["99999999999999999999/second", "5/minute 💥", "5.5/minute"],
 )
 def test_a_misspelt_rate_fails_where_it_is_written(notation: str) -> None:

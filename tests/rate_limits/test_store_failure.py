@@ -104,15 +104,18 @@ async def test_it_comes_back_by_itself(
     assert [await hit(limiter, "deny") for _ in range(6)] == [True] * 5 + [False]
 
 
+@pytest.mark.parametrize("scheme", ["valkey", "redis"])
 async def test_an_idle_connection_that_died_is_no_failure(
-    limiter: RateLimiter, own_valkey: ValkeyServer
+    own_valkey: ValkeyServer, scheme: str
 ) -> None:
     """A restart between two requests goes unnoticed."""
+    limiter = RateLimiter(own_valkey.uri.replace("valkey", scheme))
     await hit(limiter, "deny")
     own_valkey.stop()
     own_valkey.start()
 
     assert await hit(limiter, "deny")
+    await limiter.aclose()
 
 
 async def test_giving_back_to_a_store_that_is_down_is_no_error(
@@ -205,16 +208,12 @@ def test_after_a_failure_the_store_is_left_alone_for_longer_each_time(clock: Fro
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[ValkeyServer]:
-    options = ("--cluster-enabled", "yes", "--cluster-config-file", str(tmp_path / "nodes.conf"))
+    options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
     server = ValkeyServer(tmp_path, options)
     server.start()
     with server.client() as client:
         client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-        wait_until(lambda: b"cluster_state:ok" in client.execute_command("CLUSTER", "INFO").encode()
-                   if isinstance(client.execute_command("CLUSTER", "INFO"), str)
-                   else b"cluster_state:ok" in bytes(client.execute_command("CLUSTER", "INFO"))
-                   if isinstance(client.execute_command("CLUSTER", "INFO"), bytes)
-                   else client.execute_command("CLUSTER", "INFO")["cluster_state"] == "ok")
+        wait_until(lambda: "ok" in str(client.cluster("INFO")["cluster_state"]))
     yield server
     server.stop()
 
@@ -225,7 +224,10 @@ async def test_a_cluster_counts(cluster: ValkeyServer, strategy: Strategy, schem
     """Counters on several nodes: all or none, too."""
     limiter = RateLimiter(f"{scheme}://127.0.0.1:{cluster.port}", strategy=strategy)
 
-    answers = [await limiter.hit("2/hour;3/day", key="k", bucket="b", on_store_failure="deny") for _ in range(4)]
+    answers = [
+        await limiter.hit("2/hour;3/day", key="k", bucket="b", on_store_failure="deny")
+        for _ in range(4)
+    ]
 
     assert [answer.allowed for answer in answers] == [True, True, False, False]
     assert answers[-1].readings[1].used == 2
