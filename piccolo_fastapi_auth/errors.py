@@ -224,8 +224,8 @@ class RateLimitedError(RateLimitExceeded, AuthError):
 
     def __init__(
         self,
-        retry_after: timedelta,
         *,
+        retry_after: timedelta,
         limit: Limit | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:

@@ -8,6 +8,7 @@ not parse, or two headers that disagree, prove nothing: the answer is the peer.
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from socket import AF_INET, inet_pton
 from typing import Final, cast
 
 Address = IPv4Address | IPv6Address
@@ -43,6 +44,18 @@ def client_address(scope: Mapping[str, object], *, trusted_proxies: Networks) ->
     return str(claim or peer)
 
 
+def caller_bucket(scope: Mapping[str, object], *, trusted_proxies: Networks) -> str:
+    """Return what the caller is counted under."""
+    if not trusted_proxies:
+        client = cast("Sequence[object] | None", scope.get("client"))
+        host = client[0] if client else None
+        if isinstance(host, str) and _is_ipv4(
+            host
+        ):  # nearly always, and then in canonical spelling
+            return host
+    return address_bucket(client_address(scope, trusted_proxies=trusted_proxies))
+
+
 def address_bucket(address: str) -> str:
     """Return what an address is counted under: itself, or its /64 for IPv6.
 
@@ -52,6 +65,14 @@ def address_bucket(address: str) -> str:
     if isinstance(parsed, IPv6Address):
         return str(IPv6Network((parsed, 64), strict=False))
     return UNKNOWN if parsed is None else str(parsed)
+
+
+def _is_ipv4(text: str) -> bool:
+    try:
+        inet_pton(AF_INET, text)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _peer(scope: Mapping[str, object]) -> Address | None:

@@ -7,7 +7,7 @@ dependencies, so FastAPI runs them once per request even if the router and the r
 import hashlib
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
@@ -17,12 +17,14 @@ from starlette.requests import HTTPConnection
 
 from piccolo_fastapi_auth.errors import RateLimitedError, TemporarilyUnavailableError
 from piccolo_fastapi_auth.primitives.clock import Clock
-from piccolo_fastapi_auth.rate_limits.client_address import (
-    Networks,
-    address_bucket,
-    client_address,
+from piccolo_fastapi_auth.rate_limits.client_address import Networks, caller_bucket
+from piccolo_fastapi_auth.rate_limits.headers import (
+    Policy,
+    limit_headers,
+    policy,
+    queue_headers,
+    slowapi_headers,
 )
-from piccolo_fastapi_auth.rate_limits.headers import limit_headers, queue_headers, slowapi_headers
 from piccolo_fastapi_auth.rate_limits.limit import Limit
 from piccolo_fastapi_auth.rate_limits.service import CounterService, OnStoreFailure, Taken
 from piccolo_fastapi_auth.rate_limits.store import Quota
@@ -64,6 +66,21 @@ class RateLimit:
     bucket: str | None
     cost: int | CostFunction
     on_store_failure: OnStoreFailure
+    policy: Policy = field(init=False, repr=False, compare=False)
+    hashed: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Work out once what every request needs.
+
+        Raises:
+            TypeError: ``key`` or ``cost`` is not hashable.
+        """
+        fields = (self.limits, self.key, self.bucket, self.cost, self.on_store_failure)
+        object.__setattr__(self, "hashed", hash((self.counting, *fields)))
+        object.__setattr__(self, "policy", policy(self.limits, bucket=self.bucket))
+
+    def __hash__(self) -> int:
+        return self.hashed
 
     async def __call__(self, connection: HTTPConnection, response: Response) -> None:
         """Let the request pass, or refuse it.
@@ -112,11 +129,11 @@ class RateLimit:
             if name:
                 return plain_key(name)
         trusted = self.counting.trusted_proxies
-        return address_bucket(client_address(connection.scope, trusted_proxies=trusted))
+        return caller_bucket(connection.scope, trusted_proxies=trusted)
 
     def _headers(self, taken: Taken) -> dict[str, str]:
         counting = self.counting
-        headers = limit_headers(taken, bucket=self.bucket) if counting.headers else {}
+        headers = limit_headers(taken, self.policy) if counting.headers else {}
         if counting.slowapi_headers:
             headers |= slowapi_headers(taken, now=counting.clock())
         return headers
@@ -129,7 +146,7 @@ class RateLimit:
             connection.state.view_rate_limit = None
         refused = max(zip(taken.quotas, taken.readings, strict=True), key=lambda pair: pair[1].wait)
         return RateLimitedError(
-            timedelta(seconds=taken.retry_after),
+            retry_after=timedelta(seconds=taken.retry_after),
             limit=_for_slowapi(refused[0].limit, self.bucket),
             headers=headers,
         )

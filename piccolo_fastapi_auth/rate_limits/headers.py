@@ -9,6 +9,7 @@ returns its own).
 """
 
 from collections.abc import Iterable, MutableMapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
@@ -21,19 +22,36 @@ QUEUE: Final = "piccolo_fastapi_auth.headers"
 
 RawHeader = tuple[bytes, bytes]
 
+_RAW_NAMES: Final = {"RateLimit-Policy": b"ratelimit-policy", "RateLimit": b"ratelimit"}
 _LISTS: Final = frozenset({b"ratelimit", b"ratelimit-policy", b"set-cookie", b"vary"})
 
 
-def limit_headers(taken: Taken, *, bucket: str | None) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The part of the headers that is the same for every response."""
+
+    names: tuple[str, ...]
+    text: str
+
+
+def policy(limits: Sequence[Limit], *, bucket: str | None) -> Policy:
+    """Name the limits without giving away the program's inside: only an explicit bucket is shown."""
+    names = tuple(_policy_name(limit, bucket, alone=len(limits) == 1) for limit in limits)
+    pairs = zip(names, limits, strict=True)
+    text = ", ".join(f'"{name}";q={limit.amount};w={limit.seconds}' for name, limit in pairs)
+    return Policy(names, text)
+
+
+def limit_headers(taken: Taken, policy: Policy) -> dict[str, str]:
     """Return ``RateLimit-Policy``, ``RateLimit`` and, on a refusal, ``Retry-After``."""
-    policies, states = [], []
-    for (_, limit), reading in zip(taken.quotas, taken.readings, strict=True):
-        name = _policy_name(limit, bucket, alone=len(taken.quotas) == 1)
-        left = max(limit.amount - reading.used, 0)
-        policies.append(f'"{name}";q={limit.amount};w={limit.seconds}')
-        states.append(f'"{name}";r={left};t={seconds(reading.wait or reading.reset)}')
-    found = {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(states)}
-    return found | ({} if taken.allowed else {"Retry-After": str(taken.retry_after)})
+    states = []
+    for i, (used, wait, reset, _) in enumerate(taken.readings):
+        left = max(taken.quotas[i].limit.amount - used, 0)
+        states.append(f'"{policy.names[i]}";r={left};t={seconds(wait or reset)}')
+    found = {"RateLimit-Policy": policy.text, "RateLimit": ", ".join(states)}
+    if not taken.allowed:
+        found["Retry-After"] = str(taken.retry_after)
+    return found
 
 
 def slowapi_headers(taken: Taken, *, now: datetime) -> dict[str, str]:
@@ -55,7 +73,9 @@ def slowapi_headers(taken: Taken, *, now: datetime) -> dict[str, str]:
 def queue_headers(scope: MutableMapping[str, Any], headers: Iterable[tuple[str, str]]) -> None:
     """Queue headers for the response to this request."""
     queue = cast("list[RawHeader]", scope.setdefault(QUEUE, []))
-    queue.extend((name.lower().encode("ascii"), value.encode("latin-1")) for name, value in headers)
+    for name, value in headers:
+        raw = _RAW_NAMES.get(name) or name.lower().encode("ascii")
+        queue.append((raw, value.encode("latin-1")))
 
 
 def with_queued_headers(
@@ -77,7 +97,6 @@ def with_queued_headers(
 
 
 def _policy_name(limit: Limit, bucket: str | None, *, alone: bool) -> str:
-    """Name a policy without giving away the program's inside: only an explicit bucket is shown."""
     if bucket is None:
         return f"{limit.amount}-per-{limit.seconds}s"
     return bucket if alone else f"{bucket}-{limit.seconds}s"

@@ -1,7 +1,7 @@
 """The notation of limits: ``"5/minute;100/day"``. Pure: no clock, no store, no HTTP."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from limits import RateLimitItem, parse_many
@@ -19,11 +19,12 @@ class Limit:
     multiples: int
     unit: str
     seconds: int
+    suffix: str = field(init=False, repr=False, compare=False)
+    """The end of the counter's name, exactly as `limits` (and so slowapi) writes it."""
 
-    @property
-    def suffix(self) -> str:
-        """The end of the counter's name, exactly as `limits` (and so slowapi) writes it."""
-        return f"{self.amount}/{self.multiples}/{self.unit}"
+    def __post_init__(self) -> None:
+        """Write the suffix once: every hit needs it."""
+        object.__setattr__(self, "suffix", f"{self.amount}/{self.multiples}/{self.unit}")
 
     def item(self) -> RateLimitItem:
         """Return it as `limits` writes it."""

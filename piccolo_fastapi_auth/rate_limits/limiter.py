@@ -8,11 +8,7 @@ from starlette.requests import Request
 
 from piccolo_fastapi_auth.primitives.clock import Clock, utc_now
 from piccolo_fastapi_auth.rate_limits.breaker import CircuitBreaker
-from piccolo_fastapi_auth.rate_limits.client_address import (
-    address_bucket,
-    client_address,
-    trusted_networks,
-)
+from piccolo_fastapi_auth.rate_limits.client_address import caller_bucket, trusted_networks
 from piccolo_fastapi_auth.rate_limits.dependencies import (
     CostFunction,
     Counting,
@@ -177,7 +173,7 @@ class RateLimiter:
 
         def key_func(request: Request) -> str:
             trusted = self._counting.trusted_proxies
-            return address_bucket(client_address(request.scope, trusted_proxies=trusted))
+            return caller_bucket(request.scope, trusted_proxies=trusted)
 
         in_memory = self._storage in MEMORY_URIS
         uri = BoundedStorage.STORAGE_SCHEME[0] + "://" if in_memory else self._storage

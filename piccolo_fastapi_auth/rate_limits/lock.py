@@ -59,16 +59,16 @@ class Locked(Window):
         """A lock is always worth keeping."""
         return 1
 
-    def read(self, now: int, *, amount: int, length: int, cost: int) -> Reading:  # noqa: ARG002 - a lock has no limit
+    def read(self, now: int, amount: int, length: int, cost: int) -> Reading:  # noqa: ARG002 - a lock has no limit
         """Say how long it lasts."""
         return Reading(self.strikes, self.left(now), self.left(now), 0)
 
-    def add(self, now: int, *, length: int, cost: int) -> None:
+    def add(self, now: int, length: int, cost: int) -> None:
         """Do nothing: a lock counts strikes only."""
 
-    def give_back(self, now: int, *, length: int, cost: int, token: int) -> None:
+    def give_back(self, now: int, length: int, cost: int, token: int) -> None:
         """Do nothing: a lock counts strikes only."""
 
-    def expires(self, *, length: int) -> int:  # noqa: ARG002 - the end is known
+    def expires(self, length: int) -> int:  # noqa: ARG002 - the end is known
         """Return the moment at which even the strikes are forgotten."""
         return self.forgotten

@@ -20,7 +20,7 @@ from piccolo_fastapi_auth.errors import RateLimitedError
 from piccolo_fastapi_auth.primitives.clock import Clock, utc_now
 from piccolo_fastapi_auth.rate_limits.client_address import address_bucket
 from piccolo_fastapi_auth.rate_limits.device_cookie import known_device, make_device_cookie
-from piccolo_fastapi_auth.rate_limits.headers import limit_headers
+from piccolo_fastapi_auth.rate_limits.headers import limit_headers, policy
 from piccolo_fastapi_auth.rate_limits.limit import Limit, parse_limits
 from piccolo_fastapi_auth.rate_limits.lock import LockRule
 from piccolo_fastapi_auth.rate_limits.service import CounterService, Taken
@@ -150,8 +150,8 @@ def _refusal(taken: Taken, locked: int) -> RateLimitedError:
     quota, reading = max(pairs, key=lambda pair: (pair[1].wait, pair[0].limit.seconds))
     reading = reading._replace(used=quota.limit.amount, wait=max(reading.wait, locked))
     worst = Taken(False, (quota,), (reading,), taken.cost, taken.in_memory)  # noqa: FBT003 - refused
-    headers = limit_headers(worst, bucket=_BUCKET)
-    return RateLimitedError(timedelta(seconds=worst.retry_after), headers=headers)
+    headers = limit_headers(worst, policy([quota.limit], bucket=_BUCKET))
+    return RateLimitedError(retry_after=timedelta(seconds=worst.retry_after), headers=headers)
 
 
 def canonical_account(name: str) -> str:

@@ -55,7 +55,7 @@ class BoundedStorage(Storage, MovingWindowSupport, SlidingWindowCounterSupport):
         length = expiry * 1000
 
         def read(now: int, window: Window) -> tuple[float, int]:
-            reading = window.read(now, amount=limit, length=length, cost=1)
+            reading = window.read(now, limit, length, 1)
             start = now + reading.reset - length if reading.used else now
             return start / 1000, reading.used
 
@@ -74,7 +74,7 @@ class BoundedStorage(Storage, MovingWindowSupport, SlidingWindowCounterSupport):
         def read(now: int, window: Window) -> tuple[int, float, int, float]:
             if not isinstance(window, SlidingWindow):
                 return 0, 0.0, 0, 0.0
-            left = window.roll(now, length=length)
+            left = window.roll(now, length)
             return window.previous, left / 1000, window.count, (left + length) / 1000
 
         return self.store.look("sliding-window-counter", key, read)
@@ -169,8 +169,8 @@ class AsyncBoundedStorage(AsyncStorage, AsyncMovingWindowSupport, AsyncSlidingWi
 
 
 def _used(now: int, window: Window) -> int:
-    return window.read(now, amount=0, length=0, cost=0).used
+    return window.read(now, 0, 0, 0).used
 
 
 def _ends(now: int, window: Window) -> float:
-    return max(window.expires(length=0), now) / 1000
+    return max(window.expires(0), now) / 1000

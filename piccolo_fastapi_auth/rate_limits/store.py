@@ -27,7 +27,7 @@ from piccolo_fastapi_auth.rate_limits.windows import WINDOWS, Reading, Strategy,
 
 DEFAULT_CAPACITY: Final = 100_000
 _SWEPT_PER_HIT: Final = 4
-_SPARE_SECONDS: Final = 1000
+_SPARE: Final = 1000
 
 T = TypeVar("T")
 
@@ -62,16 +62,14 @@ class BoundedStore:
         with self._mutex:
             now = self._now()
             self._sweep(now)
-            found = [self._find(strategy, quota.key) for quota in quotas]
-            readings = [_read(*pair, now, cost) for pair in zip(found, quotas, strict=True)]
+            if commit and len(quotas) == 1:
+                allowed, reading = self._hit(now, strategy, quotas[0], cost)
+                return allowed, [reading]
+            readings = [self._look(now, strategy, quota, cost) for quota in quotas]
             if any(reading.wait for reading in readings):
                 return False, readings
-            if commit and cost:
-                for window, quota in zip(found, quotas, strict=True):
-                    length = quota.limit.seconds * 1000
-                    window.add(now, length=length, cost=cost)
-                    self._file(strategy + quota.key, window, quota.limit.amount, length)
-                readings = [_read(*pair, now, cost) for pair in zip(found, quotas, strict=True)]
+            if commit:
+                readings = [self._hit(now, strategy, quota, cost)[1] for quota in quotas]
             return True, readings
 
     def give_back(
@@ -83,7 +81,7 @@ class BoundedStore:
             for quota, token in zip(quotas, tokens, strict=True):
                 if window := self._windows.get(strategy + quota.key):
                     length = quota.limit.seconds * 1000
-                    window.give_back(now, length=length, cost=cost, token=token)
+                    window.give_back(now, length, cost, token)
 
     def clear(self, strategy: Strategy, key: str) -> None:
         """Forget one counter."""
@@ -126,10 +124,10 @@ class BoundedStore:
             now = self._now()
             self._sweep(now)
             window = self._find("fixed-window", key)
-            window.add(now, length=seconds * 1000, cost=cost)
+            window.add(now, seconds * 1000, cost)
             # No limit is known here: a second hit makes the counter hot.
             self._file("fixed-window" + key, window, amount=4, length=seconds * 1000)
-            return window.read(now, amount=0, length=seconds * 1000, cost=0).used
+            return window.read(now, 0, seconds * 1000, 0).used
 
     def look(self, strategy: Strategy, key: str, read: Callable[[int, Window], T]) -> T:
         """Return what ``read`` makes of the present moment and a counter (an empty one if need be)."""
@@ -142,9 +140,24 @@ class BoundedStore:
     def _find(self, strategy: Strategy, key: str) -> Window:
         return self._windows.get(strategy + key) or WINDOWS[strategy]()
 
+    def _look(self, now: int, strategy: Strategy, quota: Quota, cost: int) -> Reading:
+        limit = quota.limit
+        window = self._find(strategy, quota.key)
+        return window.read(now, limit.amount, limit.seconds * 1000, cost)
+
+    def _hit(self, now: int, strategy: Strategy, quota: Quota, cost: int) -> tuple[bool, Reading]:
+        key, limit = strategy + quota.key, quota.limit
+        window, length = self._windows.get(key), limit.seconds * 1000
+        if window is None:
+            window = WINDOWS[strategy]()
+        allowed, reading = window.hit(now, limit.amount, length, cost)
+        if allowed and cost:
+            self._file(key, window, limit.amount, length)
+        return allowed, reading
+
     def _file(self, key: str, window: Window, amount: int, length: int) -> None:
         """Keep ``window``, in the queue that its temperature and its expiry give."""
-        second = window.expires(length=length) // 1000 + 1
+        second = window.expires(length) // 1000 + 1
         hot = 2 * window.weight >= amount
         if window.filed_under == second and window.hot == hot:
             return
@@ -162,10 +175,10 @@ class BoundedStore:
     def _sweep(self, now: int) -> None:
         second = now // 1000
         for queue in (self._cold, self._hot):
-            for _ in range(_SWEPT_PER_HIT):
-                if (key := queue.pop(until=second)) is None:
-                    break
-                del self._windows[key]
+            if queue.seconds and queue.seconds[0] <= second:
+                for _ in range(_SWEPT_PER_HIT):
+                    if (key := queue.pop(until=second)) is not None:
+                        del self._windows[key]
 
     def _evict(self) -> None:
         key = self._cold.pop() or self._hot.pop()
@@ -181,7 +194,7 @@ class _ExpiryQueue:
     """Keys by the second in which they expire: a heap of seconds, each with its set of keys."""
 
     def __init__(self) -> None:
-        self._seconds: list[int] = []
+        self.seconds: list[int] = []
         self._keys: dict[int, set[str]] = {}
 
     def add(self, second: int, key: str) -> None:
@@ -189,7 +202,7 @@ class _ExpiryQueue:
         keys = self._keys.get(second)
         if keys is None:
             self._keys[second] = {key}
-            heapq.heappush(self._seconds, second)
+            heapq.heappush(self.seconds, second)
         else:
             keys.add(key)
 
@@ -201,20 +214,15 @@ class _ExpiryQueue:
         keys.discard(key)
         if not keys:
             del self._keys[second]
-        if len(self._seconds) > 2 * len(self._keys) + _SPARE_SECONDS:  # mostly seconds long empty
-            self._seconds = sorted(self._keys)
+        if len(self.seconds) > 2 * len(self._keys) + _SPARE:  # mostly seconds long empty
+            self.seconds = sorted(self._keys)
 
     def pop(self, *, until: int | None = None) -> str | None:
         """Take out a key that expires first, and no later than ``until``."""
-        while self._seconds and (until is None or self._seconds[0] <= until):
-            second = self._seconds[0]
+        while self.seconds and (until is None or self.seconds[0] <= until):
+            second = self.seconds[0]
             if keys := self._keys.get(second):
                 return keys.pop()
-            heapq.heappop(self._seconds)
+            heapq.heappop(self.seconds)
             self._keys.pop(second, None)
         return None
-
-
-def _read(window: Window, quota: Quota, now: int, cost: int) -> Reading:
-    limit = quota.limit
-    return window.read(now, amount=limit.amount, length=limit.seconds * 1000, cost=cost)

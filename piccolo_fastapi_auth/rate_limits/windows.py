@@ -40,19 +40,27 @@ class Window(ABC):
         """How much it holds: what is worth keeping when the store is full."""
 
     @abstractmethod
-    def read(self, now: int, *, amount: int, length: int, cost: int) -> Reading:
+    def read(self, now: int, amount: int, length: int, cost: int) -> Reading:
         """Say what is used and how long a hit of ``cost`` has to wait."""
 
     @abstractmethod
-    def add(self, now: int, *, length: int, cost: int) -> None:
+    def add(self, now: int, length: int, cost: int) -> None:
         """Count a hit that ``read`` allowed."""
 
+    def hit(self, now: int, amount: int, length: int, cost: int) -> tuple[bool, Reading]:
+        """Count a hit, if it is allowed, and read again."""
+        reading = self.read(now, amount, length, cost)
+        if reading.wait or not cost:
+            return not reading.wait, reading
+        self.add(now, length, cost)
+        return True, self.read(now, amount, length, cost)
+
     @abstractmethod
-    def give_back(self, now: int, *, length: int, cost: int, token: int) -> None:
+    def give_back(self, now: int, length: int, cost: int, token: int) -> None:
         """Take back a hit, if the window in which it was counted still counts."""
 
     @abstractmethod
-    def expires(self, *, length: int) -> int:
+    def expires(self, length: int) -> int:
         """Return the moment from which this counter means nothing."""
 
 
@@ -71,25 +79,25 @@ class FixedWindow(Window):
         """The hits in this window."""
         return self.count
 
-    def read(self, now: int, *, amount: int, length: int, cost: int) -> Reading:
+    def read(self, now: int, amount: int, length: int, cost: int) -> Reading:
         """Say what is used and how long a hit of ``cost`` has to wait."""
         left = max(self.ends - now, 0)
         used = self.count if left else 0
         wait = 0 if used + cost <= amount else (left or length)
         return Reading(used, wait, left, self.ends)
 
-    def add(self, now: int, *, length: int, cost: int) -> None:
+    def add(self, now: int, length: int, cost: int) -> None:
         """Count a hit."""
         if self.ends <= now:
             self.count, self.ends = 0, now + length
         self.count += cost
 
-    def give_back(self, now: int, *, length: int, cost: int, token: int) -> None:  # noqa: ARG002 - the window's end is the token
+    def give_back(self, now: int, length: int, cost: int, token: int) -> None:  # noqa: ARG002 - the window's end is the token
         """Take back a hit of this very window."""
         if self.ends == token:
             self.count = max(self.count - cost, 0)
 
-    def expires(self, *, length: int) -> int:  # noqa: ARG002 - the end is known
+    def expires(self, length: int) -> int:  # noqa: ARG002 - the end is known
         """Return the end of the window."""
         return self.ends
 
@@ -110,7 +118,7 @@ class SlidingWindow(Window):
         """The hits in this window and the last."""
         return self.previous + self.count
 
-    def roll(self, now: int, *, length: int) -> int:
+    def roll(self, now: int, length: int) -> int:
         """Move to the window that holds ``now``; return how much of it is left, 0 if there is none."""
         if self.ends > now:
             return self.ends - now
@@ -120,12 +128,30 @@ class SlidingWindow(Window):
         self.previous = self.count = self.ends = 0
         return 0
 
-    def read(self, now: int, *, amount: int, length: int, cost: int) -> Reading:
+    def read(self, now: int, amount: int, length: int, cost: int) -> Reading:
         """Say what is used and how long a hit of ``cost`` has to wait."""
-        left = self.roll(now, length=length)
+        left = self.roll(now, length)
         used = self.previous * max(left - 1, 0) // length + self.count
         wait = 0 if used + cost <= amount else self._wait(left, amount, length, cost)
         return Reading(used, wait, left, self.ends)
+
+    def hit(self, now: int, amount: int, length: int, cost: int) -> tuple[bool, Reading]:
+        """Count a hit, if it is allowed, and read again: the same in one go, for this is what is hot."""
+        left = self.ends - now
+        if left <= 0:
+            left = self.roll(now, length)
+        used = self.count
+        if self.previous:
+            used += self.previous * max(left - 1, 0) // length
+        if used + cost > amount or not cost:
+            wait = self._wait(left, amount, length, cost) if cost else 0
+            return not wait, Reading(used, wait, left, self.ends)
+        if not left:
+            left, self.ends = length, now + length
+        self.count += cost
+        used += cost
+        wait = 0 if used + cost <= amount else self._wait(left, amount, length, cost)
+        return True, Reading(used, wait, left, self.ends)
 
     def _wait(self, left: int, amount: int, length: int, cost: int) -> int:
         """Solve for the first millisecond at which the weight has fallen far enough."""
@@ -137,21 +163,21 @@ class SlidingWindow(Window):
         in_view = -(-(amount - cost + 1) * length // self.count)  # of this one, once it is the last
         return left + max(length - in_view, 0)
 
-    def add(self, now: int, *, length: int, cost: int) -> None:
+    def add(self, now: int, length: int, cost: int) -> None:
         """Count a hit."""
-        if not self.roll(now, length=length):
+        if not self.roll(now, length):
             self.ends = now + length
         self.count += cost
 
-    def give_back(self, now: int, *, length: int, cost: int, token: int) -> None:
+    def give_back(self, now: int, length: int, cost: int, token: int) -> None:
         """Take back a hit, from this window or from the last."""
-        self.roll(now, length=length)
+        self.roll(now, length)
         if token == self.ends:
             self.count = max(self.count - cost, 0)
         elif token == self.ends - length:
             self.previous = max(self.previous - cost, 0)
 
-    def expires(self, *, length: int) -> int:
+    def expires(self, length: int) -> int:
         """Return the moment at which this window is out of view as the last one, too."""
         return self.ends + length
 
@@ -170,7 +196,7 @@ class MovingWindow(Window):
         """The hits in view."""
         return len(self.hits)
 
-    def read(self, now: int, *, amount: int, length: int, cost: int) -> Reading:
+    def read(self, now: int, amount: int, length: int, cost: int) -> Reading:
         """Say what is used and how long a hit of ``cost`` has to wait."""
         self._drop(now - length)
         used = len(self.hits)
@@ -182,11 +208,11 @@ class MovingWindow(Window):
         reset = self.hits[-1] + length - now if used else 0
         return Reading(used, wait, reset, now)
 
-    def add(self, now: int, *, length: int, cost: int) -> None:  # noqa: ARG002 - entries carry their own moment
+    def add(self, now: int, length: int, cost: int) -> None:  # noqa: ARG002 - entries carry their own moment
         """Count a hit."""
         self.hits.extendleft([now] * cost)
 
-    def give_back(self, now: int, *, length: int, cost: int, token: int) -> None:  # noqa: ARG002 - the moment is the token
+    def give_back(self, now: int, length: int, cost: int, token: int) -> None:  # noqa: ARG002 - the moment is the token
         """Take back the hits of one moment."""
         for _ in range(min(cost, self.hits.count(token))):
             self.hits.remove(token)
@@ -195,7 +221,7 @@ class MovingWindow(Window):
         while self.hits and self.hits[-1] <= until:
             self.hits.pop()
 
-    def expires(self, *, length: int) -> int:
+    def expires(self, length: int) -> int:
         """Return the moment at which the newest hit is out of view."""
         return self.hits[0] + length if self.hits else 0
 

@@ -7,9 +7,10 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import pytest
 import valkey
@@ -34,21 +35,22 @@ class ValkeyServer:
 
     folder: Path
     options: tuple[str, ...] = ()
-    port: int = field(default_factory=lambda: free_port())
+    port: int = 0
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
     def uri(self) -> str:
         return f"valkey://127.0.0.1:{self.port}"
 
-    def client(self) -> "valkey.Valkey[bytes]":
+    def client(self) -> valkey.Valkey:
         return valkey.Valkey(port=self.port, socket_timeout=5)
 
     def start(self) -> None:
+        self.port = self.port or free_port()
         command = [str(server_binary()), *self.options, "--port", str(self.port)]
         command += ["--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder)]
         log = self.folder / f"{self.port}.log"
-        self.process = subprocess.Popen([*command, "--logfile", str(log)])
+        self.process = subprocess.Popen([*command, "--logfile", str(log)])  # noqa: S603 - our own server
         try:
             wait_until(self.answers)
         except AssertionError:
@@ -101,9 +103,9 @@ class ValkeyServer:
                     client.delete(key)
 
 
-def _moment(client: "valkey.Valkey[bytes]") -> float:
-    now, micros = client.time()
-    return float(now) + float(micros) / 1_000_000
+def _moment(client: valkey.Valkey) -> float:
+    now, micros = cast("tuple[int, int]", client.time())
+    return now + micros / 1_000_000
 
 
 def free_port() -> int:

@@ -98,7 +98,7 @@ async def test_behind_a_trusted_proxy_callers_are_told_apart(clock: FrozenClock)
 
 
 async def test_included_routers_are_limited(limiter: RateLimiter) -> None:
-    """slowapi's middleware skips every included router on FastAPI >= 0.137."""
+    """Slowapi's middleware skips every included router on FastAPI >= 0.137."""
     app, inner, outer = (
         FastAPI(),
         APIRouter(),
@@ -284,7 +284,7 @@ def websocket_app(*limits: object) -> FastAPI:
 
 
 def test_a_websocket_is_refused_with_1013(limiter: RateLimiter) -> None:
-    """ "Try again later" is what 1013 means."""
+    """The code that says: try again later."""
     client = TestClient(websocket_app(limiter.limit("1/minute")))
 
     with client.websocket_connect("/ws") as session:

@@ -36,11 +36,13 @@ def test_a_rate_written_twice_counts_once() -> None:
         "0/minute",
         "5/0 minutes",
         "٥/minute",
-    ]
-    + ["99999999999999999999/second", "5/minute 💥", "5.5/minute"],
+        "99999999999999999999/second",
+        "5/minute 💥",
+        "5.5/minute",
+    ],
 )
 def test_a_misspelt_rate_fails_where_it_is_written(notation: str) -> None:
-    """slowapi only logs it, and then there is no limit at all."""
+    """Slowapi only logs it, and then there is no limit at all."""
     with pytest.raises(ValueError, match="not a rate limit") as caught:
         RateLimiter().limit(notation)
 

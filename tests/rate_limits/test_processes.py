@@ -12,7 +12,7 @@ import anyio
 import pytest
 from httpx2 import AsyncClient, ConnectError
 
-from piccolo_fastapi_auth.rate_limits.windows import STRATEGIES, Strategy
+from piccolo_fastapi_auth.rate_limits.windows import STRATEGIES
 from tests.rate_limits.conftest import ValkeyServer, free_port
 
 PROGRAM = """
@@ -55,7 +55,8 @@ def ports(
     found = [free_port() for _ in range(4)]
     command = [sys.executable, "-m", "uvicorn", "limited_app:app", "--log-level", "error", "--port"]
     workers = [
-        subprocess.Popen([*command, str(port)], env=environment, cwd=tmp_path) for port in found
+        subprocess.Popen([*command, str(port)], env=environment, cwd=tmp_path)  # noqa: S603 - ours
+        for port in found
     ]
     yield found
     for worker in workers:
@@ -81,8 +82,8 @@ async def test_four_processes_allow_exactly_the_limit(ports: list[int]) -> None:
     statuses: list[int] = []
 
     async def work(client: AsyncClient, port: int) -> None:
-        for _ in range(20):
-            statuses.append((await client.get(f"http://127.0.0.1:{port}/")).status_code)
+        url = f"http://127.0.0.1:{port}/"
+        statuses.extend([(await client.get(url)).status_code for _ in range(20)])
 
     async with AsyncClient(timeout=30) as client:
         for port in ports:
@@ -115,7 +116,7 @@ async def test_under_load_a_frozen_store_hangs_nobody_and_comes_back(
         begin = time.monotonic()
         async with anyio.create_task_group() as group:
             for port in ports:
-                group.start_soon(work, client, port, begin + 12)
+                group.start_soon(work, client, port, begin + 9)
             await anyio.sleep(1)
             own_valkey.freeze()
             frozen = time.monotonic()
@@ -125,8 +126,6 @@ async def test_under_load_a_frozen_store_hangs_nobody_and_comes_back(
 
     during = [status for start, took, status in seen if frozen < start and start + took < thawed]
     after = [(start, status) for start, _, status in seen if start > thawed]
-    recovered = min(start for start, status in after if status == 200) - thawed
-    print(f"slowest {max(took for _, took, _ in seen):.2f} s, recovered after {recovered:.2f} s")
     assert set(during) == {503}
     assert max(took for _, took, _ in seen) < 5
     assert after[-1][1] == 200

@@ -121,7 +121,7 @@ def test_nothing_runs_in_the_background(clock: FrozenClock) -> None:
 
 
 def test_threads_share_it_exactly(clock: FrozenClock) -> None:
-    """slowapi's sync endpoints hit it from worker threads."""
+    """The sync endpoints of slowapi hit it from worker threads."""
     store = BoundedStore(clock=clock)
     (limit,) = parse_limits("1000/minute")
     allowed: list[bool] = []
@@ -168,7 +168,7 @@ def test_limits_itself_can_use_it(strategy: Strategy, clock: FrozenClock) -> Non
 async def test_limits_aio_can_use_it(strategy: Strategy, clock: FrozenClock) -> None:
     """``async+bounded://`` too."""
     storage = storage_from_string("async+bounded://", store=BoundedStore(clock=clock))  # type: ignore[arg-type]
-    limiter = async_strategies.STRATEGIES[strategy](storage)
+    limiter = async_strategies.STRATEGIES[strategy](storage)  # type: ignore[abstract]
     item = parse("5/minute")
 
     allowed = [await limiter.hit(item, "k") for _ in range(7)]

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from piccolo_fastapi_auth.rate_limits.limit import parse_limits
 from piccolo_fastapi_auth.rate_limits.limiter import RateLimiter
 from piccolo_fastapi_auth.rate_limits.service import Taken
 from piccolo_fastapi_auth.rate_limits.store import BoundedStore, Quota
-from piccolo_fastapi_auth.rate_limits.limit import parse_limits
-from piccolo_fastapi_auth.rate_limits.windows import STRATEGIES, Strategy
+from piccolo_fastapi_auth.rate_limits.windows import STRATEGIES, SlidingWindow, Strategy, Window
 from tests.rate_limits.conftest import FrozenClock, ValkeyServer
 
 
@@ -183,10 +183,10 @@ async def test_a_hostile_key_is_counted_like_any_other(world: World, key: str) -
     assert results == [True, False]
 
 
-async def test_two_strategies_never_reach_the_same_store_twice(
-    world: World, strategy: Strategy
+async def test_retry_after_is_never_nothing_and_never_longer_than_two_windows(
+    world: World,
 ) -> None:
-    """Retry-After is never longer than twice the window, and never zero on a refusal."""
+    """RLH-1: ``Retry-After: 0`` would be an invitation to a loop."""
     await world.allowed("2/10 seconds", times=2)
 
     refused = await world.hit("2/10 seconds")
@@ -218,3 +218,42 @@ def test_waiting_exactly_as_told_is_enough_and_a_millisecond_less_is_not(
         assert not store.take(strategy, quotas, cost=cost, commit=False)[0]
         clock.move(1 / 1000)
         assert store.take(strategy, quotas, cost=cost, commit=False)[0]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    steps=st.lists(st.tuples(st.integers(0, 9000), st.integers(0, 4)), max_size=40),
+    amount=st.integers(1, 6),
+)
+def test_the_fast_way_to_hit_is_the_same_as_the_plain_one(
+    steps: list[tuple[int, int]], amount: int
+) -> None:
+    """The sliding window has one for speed."""
+    fast, plain, now = SlidingWindow(), SlidingWindow(), 10**12
+    for pause, cost in steps:
+        now += pause
+        found = fast.hit(now, amount, 7000, cost)
+        assert found == Window.hit(plain, now, amount, 7000, cost)
+
+
+@pytest.mark.parametrize("cost", [1, 2, 3, 5, 6])
+async def test_memory_and_server_do_the_same_sum(
+    strategy: Strategy, cost: int, clock: FrozenClock, valkey_server: ValkeyServer
+) -> None:
+    """The scripts and ``windows.py`` say the same of one history."""
+    here = RateLimiter(strategy=strategy, clock=clock)
+    there = RateLimiter(valkey_server.uri, strategy=strategy)
+    ours = World(here, clock.move, clock.move)
+    theirs = World(there, valkey_server.pass_time, valkey_server.wait)
+    found = []
+
+    for world in (ours, theirs):
+        await world.allowed("5/10 seconds", times=4)
+        world.pass_time(13)
+        await world.allowed("5/10 seconds", times=2)
+        world.pass_time(2)
+        asked = await world.limiter.test("5/10 seconds", key="caller", bucket="b", cost=cost)
+        found.append((asked.allowed, asked.readings[0].used, asked.retry_after))
+
+    await there.aclose()
+    assert found[0] == found[1]
