@@ -6,6 +6,7 @@ from piccolo_fastapi_auth.errors import AuthError
 from piccolo_fastapi_auth.mfa.methods.recovery_codes import RecoveryCodes
 from piccolo_fastapi_auth.mfa.methods.totp import Totp
 from piccolo_fastapi_auth.middleware import AuthMiddleware
+from piccolo_fastapi_auth.rate_limits.limiter import RateLimiter
 from piccolo_fastapi_auth.sessions.access_tokens import Principal
 from piccolo_fastapi_auth.sessions.records import Session
 from piccolo_fastapi_auth.settings import AuthSettings
@@ -19,6 +20,7 @@ __all__ = [
     "AuthUser",
     "Principal",
     "ProfileUpdate",
+    "RateLimiter",
     "RecoveryCodes",
     "Session",
     "Totp",

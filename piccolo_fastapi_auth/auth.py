@@ -47,6 +47,8 @@ from piccolo_fastapi_auth.primitives.clock import Clock, utc_now
 from piccolo_fastapi_auth.primitives.hash_pool import HashPool
 from piccolo_fastapi_auth.primitives.passwords import PasswordHasher
 from piccolo_fastapi_auth.primitives.sealing import Sealer
+from piccolo_fastapi_auth.rate_limits.dependencies import CostFunction, KeyFunction, RateLimit
+from piccolo_fastapi_auth.rate_limits.limiter import RateLimiter
 from piccolo_fastapi_auth.routing import Guards, QuickRouter, new_router
 from piccolo_fastapi_auth.sessions.access_tokens import AccessTokens
 from piccolo_fastapi_auth.sessions.authenticator import Authenticator
@@ -139,10 +141,36 @@ class Auth(Generic[UserT]):
         )
         self._profile_schema = profile_schema
         self._running = 0
+        self.limiter = RateLimiter(
+            self.settings.rate_limit_storage,
+            trusted_proxies=self.settings.trusted_proxies,
+            clock=clock,
+        )
         self._build_people(hasher or PasswordHasher())
         self._build_mfa([Totp(), RecoveryCodes()] if mfa is None else mfa)
         self._build_guards()
         self._build_routers()
+
+    def rate_limit(
+        self,
+        rate: str,
+        *,
+        key: KeyFunction | None = None,
+        bucket: str | None = None,
+        cost: int | CostFunction = 1,
+    ) -> RateLimit:
+        """Return a dependency that allows ``rate`` to each caller: ``Depends(auth.rate_limit("30/minute"))``.
+
+        Args:
+            rate: Such as ``"5/minute"`` or ``"5/minute;100/day"``.
+            key: Names the caller, sync or async; the client's address by default.
+            bucket: Routes with the same bucket share a counter; by default each endpoint has its own.
+            cost: How much of the limit a request uses up, or a function of the request.
+
+        Raises:
+            ValueError: An argument can never work, or the rate is misspelt.
+        """
+        return self.limiter.limit(rate, key=key, bucket=bucket, cost=cost)
 
     def _build_people(self, hasher: PasswordHasher) -> None:
         settings, clock = self.settings, self.clock
@@ -297,6 +325,7 @@ class Auth(Generic[UserT]):
             if self._running == 0:
                 await self._database.close()
                 self._pool.close()
+                await self.limiter.aclose()
 
     async def create_tables(self) -> None:
         """Make every table and index, and the user table, if they are missing.

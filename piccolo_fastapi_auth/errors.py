@@ -23,18 +23,19 @@
         ├── UserExistsError              409  the name or the address is taken
         ├── AlreadyEnrolledError         409  the person has as many second factors as anybody may have
         ├── PasswordRejectedError        422  the new password is too short or too common
-        ├── RateLimitedError             429  too many attempts
+        ├── RateLimitedError             429  too many requests; also slowapi's RateLimitExceeded
         └── TemporarilyUnavailableError  503  a store is down or a queue is full
 
 They are ``HTTPException`` subclasses, so they work with no handler installed.
 """
 
-import math
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import ClassVar
 
 from fastapi import HTTPException
+from slowapi.errors import RateLimitExceeded
+from slowapi.wrappers import Limit
 
 NO_STORE = {"Cache-Control": "no-store"}
 REALM = 'Bearer realm="piccolo-fastapi-auth"'
@@ -247,17 +248,27 @@ class PasswordRejectedError(AuthError):
         super().__init__(message, extra={"reason": reason})
 
 
-class RateLimitedError(AuthError):
-    """Too many attempts (RFC 6585 section 4)."""
+class RateLimitedError(RateLimitExceeded, AuthError):
+    """Too many requests (RFC 6585 section 4); waiting exactly ``Retry-After`` is enough.
+
+    It is slowapi's ``RateLimitExceeded`` too, so a handler that an application has for that one gets it.
+    """
 
     code = "rate_limited"
     status = 429
-    message = "Too many attempts. Wait a little."
+    message = "Too many requests. Try again later."
 
-    def __init__(self, *, retry_after: timedelta) -> None:
-        super().__init__(
-            headers={"Retry-After": str(max(1, math.ceil(retry_after.total_seconds())))}
-        )
+    def __init__(
+        self,
+        *,
+        retry_after: timedelta,
+        limit: Limit | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.limit = limit
+        self.retry_after = retry_after
+        waits = {"Retry-After": str(max(1, -(-retry_after // timedelta(seconds=1))))}
+        AuthError.__init__(self, headers={**waits, **(headers or {})})
 
 
 class TemporarilyUnavailableError(AuthError):

@@ -7,7 +7,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from piccolo_fastapi_auth.errors import CsrfFailedError
-from piccolo_fastapi_auth.transport import QUEUED_HEADERS, Transport
+from piccolo_fastapi_auth.rate_limits.headers import with_queued_headers
+from piccolo_fastapi_auth.transport import Transport
 
 
 class HasTransport(Protocol):
@@ -41,11 +42,11 @@ class AuthMiddleware:
                 )
                 await refusal(scope, receive, send)
                 return
-        queued: list[tuple[bytes, bytes]] = scope.setdefault(QUEUED_HEADERS, [])
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *queued]
+                headers = with_queued_headers(scope, list(message.get("headers", ())))
+                message = {**message, "headers": headers}
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

@@ -142,6 +142,14 @@ class AuthSettings(BaseSettings):
     trusted_origins: Texts = Field(
         default=[], description="Other origins that may send unsafe requests with a cookie."
     )
+    trusted_proxies: Texts = Field(
+        default=[],
+        description="Addresses or CIDR ranges of proxies whose forwarded headers are believed.",
+    )
+    rate_limit_storage: str = Field(
+        default="memory://",
+        description="Where counters are: any `limits` URI; memory is this process only.",
+    )
     hash_concurrency: int = Field(
         default_factory=lambda: os.cpu_count() or 1,
         ge=1,

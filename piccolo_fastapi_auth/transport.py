@@ -1,7 +1,7 @@
 """How credentials travel: reading them, setting and clearing the cookie, CSRF. The lowest module that knows HTTP."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,7 +20,6 @@ from piccolo_fastapi_auth.primitives import opaque_tokens
 from piccolo_fastapi_auth.settings import AuthSettings
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-QUEUED_HEADERS = "piccolo_fastapi_auth.headers"
 
 _TOKEN68 = re.compile(r"[A-Za-z0-9._~+/=-]{1,8192}")
 _LONGEST_IP = 45
@@ -150,8 +149,3 @@ def refuse(connection: HTTPConnection, error: AuthError) -> Exception:
     busy = error.status in {status.HTTP_429_TOO_MANY_REQUESTS, status.HTTP_503_SERVICE_UNAVAILABLE}
     code = status.WS_1013_TRY_AGAIN_LATER if busy else status.WS_1008_POLICY_VIOLATION
     return WebSocketException(code, reason=error.code)
-
-
-def queue_headers(connection: HTTPConnection, headers: Collection[tuple[bytes, bytes]]) -> None:
-    """Ask the middleware to put headers on the response that is really sent, error or not."""
-    connection.scope.setdefault(QUEUED_HEADERS, []).extend(headers)

@@ -152,7 +152,7 @@ async def client(new_browser: Browsers) -> AsyncClient:
 
 @pytest.fixture
 async def sign_up(new_browser: Browsers) -> People:
-    """People on demand: ``await sign_up("bob")``."""
+    """People on demand, by name."""
 
     async def make(username: str) -> Person:
         email = f"{username}@example.com"

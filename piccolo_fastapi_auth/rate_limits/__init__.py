@@ -1,0 +1,1 @@
+"""How often: rate limits for routes, whole applications and the log-in."""
