@@ -41,10 +41,18 @@ def _listed(value: object) -> object:
     return [item.strip() for item in text.split(",") if item.strip()]
 
 
+def _seconds(value: object) -> object:
+    """Read a bare number from the environment as seconds; pydantic takes numbers, not their text."""
+    if isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?", value.strip()):
+        return float(value)
+    return value
+
+
 _LISTED = BeforeValidator(_listed)
 Secrets = Annotated[list[SecretStr], NoDecode, _LISTED]
 Texts = Annotated[list[str], NoDecode, _LISTED]
-Lifetime = Annotated[timedelta, Field(gt=timedelta(0))]
+Duration = Annotated[timedelta, BeforeValidator(_seconds)]
+Lifetime = Annotated[Duration, Field(gt=timedelta(0))]
 
 
 class UserTableSetting(BaseSettings):
@@ -104,7 +112,7 @@ class AuthSettings(BaseSettings):
     access_token_lifetime: Lifetime = Field(
         default=timedelta(minutes=10), description="Life of an access token."
     )
-    refresh_grace: timedelta = Field(
+    refresh_grace: Duration = Field(
         default=timedelta(seconds=10),
         ge=timedelta(0),
         le=timedelta(minutes=5),
