@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from httpx import ASGITransport, AsyncClient
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
@@ -142,7 +142,9 @@ async def test_an_unsafe_request_with_a_cookie_must_come_from_us(
     tokens = await get_tokens(tokens_only, alice)
     bare = FastAPI()
     bare.include_router(auth.router)
-    bare.add_api_route("/user", lambda: None, methods=["POST"], dependencies=[_depends(auth)])
+    bare.add_api_route(
+        "/user", lambda: None, methods=["POST"], dependencies=[Depends(auth.current_user)]
+    )
     without_middleware = AsyncClient(
         transport=ASGITransport(bare), base_url=ORIGIN, cookies={"__Host-session": cookie}
     )
@@ -155,12 +157,6 @@ async def test_an_unsafe_request_with_a_cookie_must_come_from_us(
                 assert code_of(answer) == "csrf_failed"
         by_token = await tokens_only.post("/user", headers={**headers, **bearer(tokens)})
         assert by_token.status_code == 200
-
-
-def _depends(auth: Auth[User]) -> object:
-    from fastapi import Depends  # noqa: PLC0415 - used once
-
-    return Depends(auth.current_user)
 
 
 @pytest.mark.parametrize("settings_changes", [{"csrf_strict": True}], ids=["strict"])
