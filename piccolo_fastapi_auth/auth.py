@@ -209,6 +209,8 @@ class Auth(Generic[UserT]):
 
     def _build_guards(self) -> None:
         self._names = SchemeNames.of(self.settings.prefix)
+        stem = self._names.password.removesuffix("password")
+        self._operations = "" if stem == "auth_" else stem
         token_url = f"{self.settings.prefix.lstrip('/')}/token"
         flow = OAuthFlowPassword(
             tokenUrl=token_url, refreshUrl=token_url, scopes=self._scopes.declared
@@ -251,9 +253,18 @@ class Auth(Generic[UserT]):
             assurance=self._assurance,
             clock=self.clock,
         )
-        new = functools.partial(new_router, prefix=self.settings.prefix, lifespan=self.lifespan)
+        new = functools.partial(
+            new_router,
+            prefix=self.settings.prefix,
+            operations=self._operations,
+            lifespan=self.lifespan,
+        )
         self.routers = Routers(
-            new(), new(), new(), new(), new_router(marks=[WELL_KNOWN], lifespan=self.lifespan)
+            new(),
+            new(),
+            new(),
+            new(),
+            new_router(marks=[WELL_KNOWN], operations=self._operations, lifespan=self.lifespan),
         )
         self._login_routes(guards, handout)
         SessionRoutes(
@@ -299,7 +310,7 @@ class Auth(Generic[UserT]):
             authenticator=self._authenticator, handout=handout, guards=guards,
         )  # fmt: skip
         routes.add_to(self.routers.login)
-        token_router = new_router(OAuthRoute)
+        token_router = new_router(OAuthRoute, operations=self._operations)
         routes.add_token_to(token_router)
         self.routers.login.include_router(token_router)
 

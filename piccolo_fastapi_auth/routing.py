@@ -143,9 +143,13 @@ def new_router(
     *,
     prefix: str = "",
     marks: Sequence[str] = (),
+    operations: str = "",
     lifespan: Lifespan | None = None,
 ) -> APIRouter:
-    """Return a router for one slice: safe routes, bounded bodies, strict content types, refusals documented."""
+    """Return a router for one slice: safe routes, bounded bodies, strict content types, refusals documented.
+
+    ``operations`` goes in front of the operation ids, so that two ``Auth`` objects in one document differ.
+    """
     responses: dict[int | str, dict[str, object]] = {
         status: {"model": ProblemResponse, "description": text}
         for status, text in _REFUSALS.items()
@@ -164,7 +168,7 @@ def new_router(
         responses=responses,
         max_body_size=MAX_BODY_BYTES,
         strict_content_type=True,
-        generate_unique_id_function=lambda route: route.name,
+        generate_unique_id_function=lambda route: f"{operations}{route.name}",
     )
 
 
