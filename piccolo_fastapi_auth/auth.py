@@ -240,12 +240,15 @@ class Auth(Generic[UserT]):
         """
         return Require(*self._guard_parts, mfa=mfa, fresh=fresh, verified=verified)
 
-    def _build_routers(self) -> None:
-        guards = Guards(
+    def _own_guards(self) -> Guards:
+        return Guards(
             signed_in=SignedIn(*self._guard_parts),
             current_user=self.current_user,
             fresh_user=self.require(fresh=self.settings.reauthentication_age),
         )
+
+    def _build_routers(self) -> None:
+        guards = self._own_guards()
         handout = Handout(
             transport=self.transport,
             tokens=self._tokens,
