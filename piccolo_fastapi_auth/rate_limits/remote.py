@@ -176,10 +176,10 @@ class RemoteCounters:
             readings.append(reading)
             taken.extend([quota] if passed and counts else [])
             allowed = allowed and passed
-        if not allowed:
-            for quota, reading in zip(taken, readings, strict=False):
-                args = (cost, reading.token, quota.limit.seconds * 1000)
-                await link.give_back(self._keys(link, quota.key), args)
+        for i, quota in enumerate([] if allowed else taken):
+            args = (cost, readings[i].token, quota.limit.seconds * 1000)
+            await link.give_back(self._keys(link, quota.key), args)
+            _, (readings[i],) = await self._take_at_once(link, [quota], cost=cost, commit=False)
         return allowed, readings
 
     async def _take_at_once(

@@ -106,13 +106,15 @@ def test_a_mapped_address_is_the_ipv4_address() -> None:
 
 
 def test_the_address_for_a_session_row_is_whole() -> None:
-    """Only the counter takes the /64."""
+    """Only the counter takes the /64; a zone is nobody's address."""
     assert address("2001:DB8::7") == "2001:db8::7"
+    assert address("fe80::1%eth0") == "fe80::1"
 
 
 @pytest.mark.parametrize("peer", [None, "", "testclient", "/run/app.sock"])
 def test_without_an_address_all_callers_share_one_bucket(peer: str | None) -> None:
     """NET-3: fail closed."""
+    assert address_bucket(str(peer)) == "unknown"
     assert address_bucket(address(peer, ("x-forwarded-for", "1.1.1.1"))) == "unknown"
 
 

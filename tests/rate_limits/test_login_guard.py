@@ -200,8 +200,10 @@ async def test_the_lock_grows_and_ends_by_itself(door: Door) -> None:
     """LCK-3: 30 s to 1 h beside the limit; waiting as told is always enough (RLH-1)."""
     waits = []
     for _ in range(14):
-        while (answer := await door.try_password("wrong")) == 401:
-            pass
+        answer = await door.try_password("wrong")
+        assert answer == 401  # waiting as told was enough
+        while answer == 401:
+            answer = await door.try_password("wrong")
         waits.append(-answer)
         door.pass_time(-answer - 1)
         assert await door.try_password("wrong") < 0
@@ -223,6 +225,40 @@ async def test_knocking_at_a_lock_does_not_lengthen_it(door: Door) -> None:
         await door.try_password("wrong", address=f"198.51.100.{i}")
 
     assert await door.try_password("wrong") >= first
+
+
+async def test_knocking_at_a_long_lock_uses_up_nothing(door: Door) -> None:
+    """LCK-3: when it ends the owner has all his attempts."""
+    door.guard = LoginGuard(
+        door.guard._service, KEYS, lock=LockRule(shortest=timedelta(hours=1)), per_address=""
+    )
+    for _ in range(5):
+        await door.try_password("wrong")
+    door.pass_time(1800)
+
+    found = [await door.try_password("wrong", address=f"198.51.100.{i}") for i in range(20)]
+    door.pass_time(1801)
+
+    assert all(answer < 0 for answer in found)
+    assert [await door.try_password("wrong") for _ in range(5)] == [401] * 5
+
+
+async def test_two_strikes_at_once_are_one(door: Door) -> None:
+    """LCK-3: a lock grows from attempt to attempt, not from race to race."""
+    service = door.guard._service
+
+    first = await service.strike("x", LockRule())
+    second = await service.strike("x", LockRule())
+
+    assert first == 30_000
+    assert 29_000 < second <= 30_000
+
+
+async def test_any_number_of_right_passwords_pass(door: Door) -> None:
+    """LCK-2: a success is given back to the address, too."""
+    found = [await door.try_password("right", account=f"user-{i}") for i in range(30)]
+
+    assert found == [200] * 30
 
 
 async def test_an_attempt_that_ends_early_can_be_given_back(door: Door) -> None:
@@ -257,12 +293,14 @@ async def test_names_are_not_stored(valkey_server: ValkeyServer) -> None:
         assert not [key for key in client.keys("*") if b"unter2" in key]
 
 
-async def test_without_a_store_nobody_is_let_in_uncounted() -> None:
+@pytest.mark.parametrize("per_account", ["5/5 minutes", ""])
+async def test_without_a_store_nobody_is_let_in_uncounted(per_account: str) -> None:
     """Rule 5."""
     limiter = RateLimiter(f"valkey://127.0.0.1:{free_port()}")
+    guard = LoginGuard(limiter.service, KEYS, per_account=per_account)
 
     with pytest.raises(TemporarilyUnavailableError):
-        await LoginGuard(limiter.service, KEYS).reserve(account="ada", address="192.0.2.1")
+        await guard.reserve(account="ada", address="192.0.2.1")
     await limiter.aclose()
 
 

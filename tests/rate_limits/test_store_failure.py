@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import anyio
@@ -87,6 +88,29 @@ async def test_parallel_requests_at_a_frozen_store_all_end(
                 group.start_soon(one)
 
     assert sum(found) == 5
+
+
+async def test_waiting_for_a_connection_is_part_of_the_time_out(own_valkey: ValkeyServer) -> None:
+    """Who finds all connections busy does not wait twice."""
+    limiter = RateLimiter(own_valkey.uri, timeout=timedelta(seconds=2))
+    await hit(limiter)
+    own_valkey.freeze()
+    took: list[float] = []
+
+    async def one() -> None:
+        start = time.monotonic()
+        await hit(limiter)
+        took.append(time.monotonic() - start)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(60):
+            group.start_soon(one)
+        await anyio.sleep(1)
+        for _ in range(50):
+            group.start_soon(one)
+
+    await limiter.aclose()
+    assert max(took) < 2.8
 
 
 async def test_it_comes_back_by_itself(
@@ -225,19 +249,19 @@ async def test_a_cluster_counts(cluster: ValkeyServer, strategy: Strategy, schem
     limiter = RateLimiter(f"{scheme}://127.0.0.1:{cluster.port}", strategy=strategy)
 
     answers = [
-        await limiter.hit("2/hour;3/day", key="k", bucket="b", on_store_failure="deny")
+        await limiter.hit("3/day;2/hour", key="k", bucket="b", on_store_failure="deny")
         for _ in range(4)
     ]
 
     assert [answer.allowed for answer in answers] == [True, True, False, False]
-    assert answers[-1].readings[1].used == 2
+    assert answers[-1].readings[0].used == 2
     await limiter.give_back(answers[0])
-    assert await hit(limiter, "deny", "2/hour;3/day")
+    assert await hit(limiter, "deny", "3/day;2/hour")
     assert await limiter.service.strike("a", LockRule()) == 30_000
     assert await limiter.service.locked("a") > 29_000
     await limiter.service.unlock("a")
-    await limiter.clear("2/hour;3/day", key="k", bucket="b")
-    assert await hit(limiter, "deny", "2/hour;3/day")
+    await limiter.clear("3/day;2/hour", key="k", bucket="b")
+    assert await hit(limiter, "deny", "3/day;2/hour")
     await limiter.aclose()
 
 

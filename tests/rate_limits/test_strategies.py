@@ -86,6 +86,17 @@ async def test_waiting_exactly_retry_after_succeeds_and_a_second_less_does_not(
     in_time = await world.hit("5/20 seconds")
 
     assert (refused.allowed, too_early.allowed, in_time.allowed) == (False, False, True)
+    assert in_time.readings[0].used <= 5
+
+
+@pytest.mark.parametrize("strategy", ["sliding-window-counter"], indirect=True)
+async def test_the_end_of_a_window_is_no_gap(world: World) -> None:
+    """The default strategy never lets through two limits around a boundary, as a fixed window does."""
+    await world.allowed("5/20 seconds", times=5)
+
+    world.pass_time(21)
+
+    assert await world.allowed("5/20 seconds", times=5) == 1
 
 
 async def test_retry_after_covers_all_limits_of_a_rate(world: World) -> None:
