@@ -234,10 +234,10 @@ async def test_knocking_at_a_long_lock_uses_up_nothing(door: Door) -> None:
     )
     for _ in range(5):
         await door.try_password("wrong")
-    door.pass_time(1800)
+    door.pass_time(3590)
 
     found = [await door.try_password("wrong", address=f"198.51.100.{i}") for i in range(20)]
-    door.pass_time(1801)
+    door.pass_time(11)
 
     assert all(answer < 0 for answer in found)
     assert [await door.try_password("wrong") for _ in range(5)] == [401] * 5
