@@ -11,3 +11,4 @@ class Caller:
     ip: str | None
     user_agent: str | None
     cookie_digest: str | None
+    has_cookie: bool = False

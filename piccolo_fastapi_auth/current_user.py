@@ -108,6 +108,10 @@ class CurrentPrincipal(_Guard[UserT]):
         """Return the principal, or refuse."""
         try:
             principal = await self.authenticator.principal(connection)
+            if (
+                principal.transport == "cookie"
+            ):  # a token is only given to those who satisfy the policy
+                await self.assurance.check_policy(await self.authenticator.required(connection))
             if not set(security_scopes.scopes) <= set(principal.scopes):
                 raise InsufficientScopeError(security_scopes.scopes)
         except AuthError as error:

@@ -21,6 +21,7 @@
         ├── MfaEnrolmentRequiredError    403  the route needs a second factor; the person has none
         ├── NotFoundError                404  no such thing, or somebody else's
         ├── UserExistsError              409  the name or the address is taken
+        ├── PayloadTooLargeError         413  the body is larger than any of ours
         ├── AlreadyEnrolledError         409  the person has as many second factors as anybody may have
         ├── PasswordRejectedError        422  the new password is too short or too common
         ├── RateLimitedError             429  too many requests; also slowapi's RateLimitExceeded
@@ -227,6 +228,14 @@ class UserExistsError(AuthError):
     code = "user_exists"
     status = 409
     message = "That username or e-mail address is taken."
+
+
+class PayloadTooLargeError(AuthError):
+    """The body is larger than any of ours needs to be."""
+
+    code = "payload_too_large"
+    status = 413
+    message = "The body is too large."
 
 
 class AlreadyEnrolledError(AuthError):

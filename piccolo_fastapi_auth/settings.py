@@ -27,7 +27,7 @@ _PLACEHOLDER = re.compile(
     r"change[-_ ]?me|placeholder|your[-_ ]?secret|secret[-_ ]?key|insecure|example|password",
     re.IGNORECASE,
 )
-_LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
+LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
 
 
 def _listed(value: object) -> object:
@@ -156,6 +156,7 @@ class AuthSettings(BaseSettings):
     )
     rate_limit_storage: str = Field(
         default="memory://",
+        repr=False,  # it may hold a password
         description="Where counters are: any `limits` URI; memory is this process only.",
     )
     hash_concurrency: int = Field(
@@ -269,6 +270,6 @@ def _origin(text: str) -> str:
         or text.lower().rstrip("/") != origin
     ):
         raise ValueError("an origin is scheme://host[:port] and nothing more")
-    if parts.scheme == "http" and parts.hostname not in _LOCAL_HOSTS:
+    if parts.scheme == "http" and parts.hostname not in LOCAL_HOSTS:
         raise ValueError("an origin must be https, except on localhost")
     return origin

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from fastapi import WebSocketException, status
 from starlette.requests import HTTPConnection
@@ -17,13 +17,15 @@ from piccolo_fastapi_auth.errors import (
     InvalidTokenError,
 )
 from piccolo_fastapi_auth.primitives import opaque_tokens
-from piccolo_fastapi_auth.settings import AuthSettings
+from piccolo_fastapi_auth.settings import LOCAL_HOSTS, AuthSettings
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 _TOKEN68 = re.compile(r"[A-Za-z0-9._~+/=-]{1,8192}")
+_BEARER = re.compile(r"bearer(?:\s(.*))?", re.IGNORECASE | re.DOTALL)
 _LONGEST_IP = 45
 _LONGEST_USER_AGENT = 255
+_LONGEST_COOKIE = timedelta(days=400)  # RFC 6265bis section 5.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +66,11 @@ class Transport:
         """
         authorization = connection.headers.getlist("authorization")
         cookie = connection.cookies.get(self._cookie)
-        bearer = [value[7:] for value in authorization if value[:7].lower() == "bearer "]
+        bearer = [found[1] for value in authorization if (found := _BEARER.fullmatch(value))]
         if len(bearer) > 1 or (bearer and cookie is not None):
             raise InvalidRequestError
         if bearer:
-            if not _TOKEN68.fullmatch(bearer[0]):
+            if not _TOKEN68.fullmatch(bearer[0] or ""):
                 raise InvalidTokenError
             return BearerCredential(bearer[0])
         return None if cookie is None else CookieCredential(opaque_tokens.digest(cookie))
@@ -83,6 +85,7 @@ class Transport:
             # Latin-1 from the wire may hold control characters; the row is shown to people.
             user_agent="".join(c for c in agent if c.isprintable())[:_LONGEST_USER_AGENT] or None,
             cookie_digest=opaque_tokens.digest(cookie) if cookie else None,
+            has_cookie=cookie is not None,
         )
 
     def has_cookie(self, connection: HTTPConnection) -> bool:
@@ -94,7 +97,7 @@ class Transport:
     ) -> None:
         """Give the browser its session cookie (RFC 6265bis; ASVS 3.3)."""
         response.set_cookie(
-            self._cookie, token, max_age=int((expires_at - now).total_seconds()),
+            self._cookie, token, max_age=int(min(expires_at - now, _LONGEST_COOKIE).total_seconds()),
             path="/", secure=self._settings.secure_cookies, httponly=True, samesite="lax",
         )  # fmt: skip
 
@@ -138,8 +141,16 @@ class Transport:
         if origin is None or origin == "null":
             return False
         # A page cannot choose the Host that a browser sends with its cookies, so Host is good enough here.
-        host = origin.lower().partition("://")[2]
-        return origin in self._trusted | self._own or host == headers.get("host", "").lower()
+        scheme, _, host = origin.lower().partition("://")
+        if origin in self._trusted | self._own:
+            return True
+        # The scheme that the server sees is its proxy's, so https is demanded rather than compared.
+        plain = (
+            not self._settings.secure_cookies
+            or re.sub(r":\d+$", "", host).strip("[]") in LOCAL_HOSTS
+        )
+        good_scheme = scheme == "https" or (scheme == "http" and plain)
+        return good_scheme and bool(host) and host == headers.get("host", "").lower()
 
 
 def refuse(connection: HTTPConnection, error: AuthError) -> Exception:

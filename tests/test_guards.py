@@ -1,250 +1,265 @@
-"""The dependencies on HTTP and WebSocket routes, and CSRF with and without the middleware."""
+"""The dependencies: who is asking, and whether that is enough."""
 
+import inspect
 from datetime import timedelta
+from typing import Annotated, Any, Final
 
 import pytest
-from fastapi import Depends, FastAPI
-from httpx import ASGITransport, AsyncClient
+from fastapi import Depends, FastAPI, WebSocket
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import iter_route_contexts
+from httpx import ASGITransport, AsyncClient, Response
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from piccolo_fastapi_auth import Auth, User
-from piccolo_fastapi_auth.testing import log_in_as
-from tests.fixtures import ORIGIN, PASSWORD, Person, bearer, code_of, get_tokens, log_in
-
-
-async def test_no_credential_is_refused_without_an_error_code_in_the_challenge(
-    client: AsyncClient,
-) -> None:
-    """ERR-1: RFC 6750 section 3.1."""
-    answer = await client.get("/user")
-
-    assert code_of(answer) == "not_authenticated"
-    assert answer.headers["www-authenticate"] == 'Bearer realm="piccolo-fastapi-auth"'
-    assert answer.headers["cache-control"] == "no-store"
-
-
-@pytest.mark.parametrize(
-    "token", ["x", "a.b.c", "é", "." * 3000, "A" * 9000, "eyJhbGciOiJub25lIn0.e30.", "x y"]
+from piccolo_fastapi_auth import Auth, AuthSettings, User
+from piccolo_fastapi_auth.testing import FrozenClock, fast_hasher, log_in_as
+from tests.fixtures import (
+    ORIGIN,
+    PASSWORD,
+    SCOPES,
+    SECRET,
+    People,
+    Person,
+    bearer,
+    code_of,
+    get_tokens,
+    log_in,
+    make_app,
 )
-async def test_a_bad_token_is_refused_everywhere(client: AsyncClient, token: str) -> None:
-    """ERR-2, JWT-1: 401 invalid_token, also where being signed in is optional."""
-    headers = {b"Authorization": f"Bearer {token}".encode()}
-    for path in ("/user", "/optional", "/whose-session", "/principal"):
-        answer = await client.get(path, headers=headers)
-        assert (answer.status_code, code_of(answer)) == (401, "invalid_token")
-        assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+
+COOKIE: Final = "__Host-session"
+TEN: Final = timedelta(minutes=10)
+REALM: Final = 'Bearer realm="piccolo-fastapi-auth"'
+GUARDED: Final = ("/user", "/whose-session", "/principal", "/optional")
 
 
-@pytest.mark.parametrize("value", ["x", "A" * 43, "A" * 44, "é" * 43, "A" * 42 + "B"])
-async def test_a_bad_cookie_is_refused_everywhere(client: AsyncClient, value: str) -> None:
-    """ERR-2: malformed, unknown or not canonical."""
-    headers = {b"Cookie": b"__Host-session=" + value.encode()}
-    for path in ("/user", "/optional", "/whose-session", "/principal"):
-        answer = await client.get(path, headers=headers)
-        assert code_of(answer) in {"invalid_token", "session_expired"}
+def challenge(answer: Response) -> str:
+    """What follows the realm in ``WWW-Authenticate``."""
+    return answer.headers["www-authenticate"].removeprefix(REALM).removeprefix(", ")
+
+
+async def test_no_credential_is_refused_without_an_error_code(client: AsyncClient) -> None:
+    """ERR-1: RFC 6750 section 3.1; another scheme of HTTP authentication is none of ours."""
+    for headers in ({}, {"authorization": "Basic YTpi"}, {"cookie": "session=x"}):
+        for path in ("/user", "/whose-session", "/principal", "/posts", "/fresh", "/auth/me"):
+            answer = await client.get(path, headers=headers)
+            assert (answer.status_code, code_of(answer)) == (401, "not_authenticated"), path
+            assert answer.headers["www-authenticate"] == REALM
+        assert (await client.get("/optional", headers=headers)).json() is None
+
+
+async def test_a_bad_credential_is_refused_also_where_none_is_needed(client: AsyncClient) -> None:
+    """ERR-1, ERR-2, JWT-1: 401 with ``error="invalid_token"``; only its absence is ``None``."""
+    tokens = ("x", "a.b.c", "é", "." * 3000, "A" * 9000, "eyJhbGciOiJub25lIn0.e30.", "x y", "")
+    cookies = ("", "x", "A" * 43, "A" * 44, "é" * 43, "A" * 42 + "B", f'"{"A" * 43}"')
+    hostile = [{b"authorization": f"Bearer {token}".encode()} for token in tokens]
+    hostile += [{b"cookie": f"{COOKIE}={value}".encode()} for value in cookies]
+
+    for headers in hostile:
+        for path in GUARDED:
+            answer = await client.get(path, headers=headers)
+            assert answer.status_code == 401, (path, headers)
+            assert code_of(answer) in {"invalid_token", "session_expired"}, (path, headers)
+            assert challenge(answer) == 'error="invalid_token"', (path, headers)
+
+
+@pytest.mark.parametrize("value", ["Bearer", "bearer", "Bearer\tx"])
+@pytest.mark.parametrize("engine_kind", ["sqlite"], indirect=True)  # refused before any query
+async def test_a_bearer_header_without_a_token_is_a_bad_credential(
+    client: AsyncClient, value: str
+) -> None:
+    """ERR-1: servers strip the trailing space of ``Bearer ``; it is not the absence of a credential."""
+    answer = await client.get("/optional", headers={"authorization": value})
+
+    assert answer.status_code in {400, 401}
 
 
 async def test_every_guard_knows_the_person(client: AsyncClient, alice: Person) -> None:
-    """Cookie and token alike; the absence of both is nobody where that is allowed."""
+    """Cookie and token alike, whatever the spelling of the scheme (RFC 9110 section 11.1)."""
     tokens = await get_tokens(client, alice)
-    assert (await client.get("/optional")).json() is None
-    for headers in (bearer(tokens), {}):
+    for scheme in ("Bearer", "bearer", "BEARER", ""):
+        headers = {"authorization": f"{scheme} {tokens['access_token']}"} if scheme else {}
         if not headers:
             await log_in(client, alice)
         assert (await client.get("/user", headers=headers)).json() == {"username": "alice"}
         assert (await client.get("/optional", headers=headers)).json() == "alice"
         principal = (await client.get("/principal", headers=headers)).json()
         assert principal == {"user_id": alice.id, "scopes": ["posts:read"]}
-        shown = (await client.get("/auth/session", headers=headers)).json()
-        assert (await client.get("/whose-session", headers=headers)).json() == shown["session"][
-            "id"
-        ]
+        shown = (await client.get("/auth/session", headers=headers)).json()["session"]["id"]
+        assert (await client.get("/whose-session", headers=headers)).json() == shown
 
 
 async def test_two_credentials_at_once_are_refused(client: AsyncClient, alice: Person) -> None:
-    """ERR-1: a cookie beside a token, or two tokens."""
-    tokens = await get_tokens(client, alice)
-    header = ("Authorization", bearer(tokens)["Authorization"])
-    twice = await client.get("/user", headers=[header, header])
-    await log_in(client, alice)
-    both = await client.get("/user", headers=bearer(tokens))
+    """ERR-1: 400 for a cookie beside a token, or two tokens, good or bad, equal or not."""
+    header = ("Authorization", bearer(await get_tokens(client, alice))["Authorization"])
+    cookie = ("Cookie", f"{COOKIE}={(await log_in(client, alice)).cookies[COOKIE]}")
+    client.cookies.clear()
+    bad = [("Authorization", "Bearer x"), ("Cookie", f"{COOKIE}=x")]
 
-    assert [code_of(answer) for answer in (twice, both)] == ["invalid_request", "invalid_request"]
+    for headers in ([header, header], [header, bad[0]], [header, cookie], [cookie, bad[0]], bad):
+        for path in (*GUARDED, "/auth/session"):
+            answer = await client.get(path, headers=headers)
+            assert (answer.status_code, code_of(answer)) == (400, "invalid_request"), path
 
 
 async def test_scopes_are_required_and_named(client: AsyncClient, alice: Person) -> None:
-    """403 insufficient_scope with the scope in the challenge (RFC 6750 section 3.1)."""
+    """ERR-1: 403 with the scope in the challenge; a demotion holds on the next request for the user."""
     tokens = await get_tokens(client, alice, scope="posts:read posts:write")
     assert tokens["scope"] == "posts:read"  # what she lacks is dropped, and the answer says so
+    assert (await client.get("/posts", headers=bearer(tokens))).status_code == 200
 
-    allowed = await client.get("/posts", headers=bearer(tokens))
     refused = await client.post("/posts", headers=bearer(tokens))
-
-    assert allowed.status_code == 200
-    assert code_of(refused) == "insufficient_scope"
-    assert 'scope="posts:write"' in refused.headers["www-authenticate"]
-
-
-async def test_a_superuser_has_every_scope_until_the_next_request(
-    client: AsyncClient, alice: Person
-) -> None:
-    """A demotion holds on the next request for the user, and at the next refresh for the principal."""
     await User.update({User.superuser: True}).where(User.id == alice.id)
-    tokens = await get_tokens(client, alice)
-    assert (await client.post("/posts", headers=bearer(tokens))).status_code == 200
-
+    everything = await get_tokens(client, alice)
+    allowed = await client.post("/posts", headers=bearer(everything))
     await User.update({User.superuser: False}).where(User.id == alice.id)
+    demoted = await client.post("/posts", headers=bearer(everything))
 
-    assert code_of(await client.post("/posts", headers=bearer(tokens))) == "insufficient_scope"
+    assert (allowed.status_code, everything["scope"]) == (200, "posts:read posts:write")
+    for answer in (refused, demoted):
+        assert (answer.status_code, code_of(answer)) == (403, "insufficient_scope")
+        assert challenge(answer) == 'error="insufficient_scope", scope="posts:write"'
 
 
-async def test_requirements_are_told_apart(client: AsyncClient, alice: Person) -> None:
-    """Not verified and no second factor: 403, with what is missing."""
+async def test_unmet_requirements_say_what_to_do(
+    client: AsyncClient, alice: Person, clock: FrozenClock
+) -> None:
+    """ERR-1: RFC 9470 with ``max_age`` when the log-in is too old; 403 for what logging in cannot mend."""
     await log_in(client, alice)
-
     assert code_of(await client.get("/verified")) == "email_not_verified"
     assert code_of(await client.get("/mfa")) == "mfa_enrolment_required"
+    clock.move(TEN)
+    assert (await client.get("/fresh")).status_code == 200
+    clock.move(timedelta(seconds=1))
+
+    answer = await client.get("/fresh")
+    await client.post("/auth/reauthenticate", json={"password": PASSWORD})
+
+    assert (answer.status_code, code_of(answer)) == (401, "reauthentication_required")
+    assert challenge(answer) == 'error="insufficient_user_authentication", max_age="600"'
+    assert (await client.get("/fresh")).status_code == 200
 
 
-async def test_equal_requirements_are_one_dependency(
+@pytest.mark.parametrize("settings_changes", [{"require_mfa": "everyone"}], ids=["everyone"])
+async def test_who_must_use_a_second_factor_is_nobody_without_it(
+    client: AsyncClient, alice: Person
+) -> None:
+    """MFA-4: every guard refuses a session that is only good for setting one up."""
+    await log_in(client, alice)
+
+    for path in GUARDED:
+        answer = await client.get(path)
+        assert (answer.status_code, answer.json().get("detail", {}).get("code")) == (
+            403,
+            "mfa_enrolment_required",
+        ), path
+
+
+async def test_equal_guards_are_one_dependency(
     auth: Auth[User], app: FastAPI, client: AsyncClient
 ) -> None:
-    """A frozen value: overriding an equal one reaches the route."""
-    ten = timedelta(minutes=10)
-    assert auth.require(fresh=ten) == auth.require(fresh=ten)
-    assert auth.require(fresh=ten) != auth.require(mfa=True)
-    app.dependency_overrides[auth.require(fresh=ten)] = lambda: None
+    """Frozen values: hashable, equal when made alike, so overriding a fresh one reaches the route."""
+    assert auth.require(fresh=TEN) == auth.require(fresh=TEN)
+    assert len({auth.require(mfa=True), auth.require(mfa=True), auth.require(verified=True)}) == 2
+    different = [
+        auth.require(), auth.require(fresh=TEN), auth.require(mfa=True), auth.current_user,
+        auth.optional_user, auth.current_session, auth.principal,
+    ]  # fmt: skip
+    assert len(set(different)) == len(different)
+    other = Auth(AuthSettings(secret_keys=[SECRET]), user_table=User)
+    assert other.require(fresh=TEN) != auth.require(fresh=TEN)
+    app.dependency_overrides[auth.require(fresh=TEN)] = lambda: None
     app.dependency_overrides[auth.current_user] = lambda: User(username="somebody")
 
     assert (await client.get("/fresh")).status_code == 200
     assert (await client.get("/user")).json() == {"username": "somebody"}
 
 
-SITES = [
-    ({"sec-fetch-site": "cross-site"}, 403), ({"sec-fetch-site": "same-site"}, 403), ({"sec-fetch-site": "x"}, 403),
-    ({"sec-fetch-site": "same-origin"}, 200), ({"sec-fetch-site": "none"}, 200), ({"origin": ORIGIN}, 200), ({}, 200),
-    ({"origin": "null"}, 403), ({"origin": "https://evil.app.test"}, 403), ({"origin": "http://["}, 403),
-    ({"origin": "https://trusted.test"}, 200),
-    ({"sec-fetch-site": "cross-site", "origin": "https://trusted.test"}, 200),
-]  # fmt: skip
+def test_a_guard_is_one_asynchronous_node() -> None:
+    """A synchronous callable costs a thread; more nodes cost time on every request (PERFORMANCE.md)."""
+    auth = Auth(AuthSettings(secret_keys=[SECRET]), user_table=User, scopes=SCOPES)
+    app = make_app(auth)
+    guards = {auth.current_user, auth.optional_user, auth.current_session, auth.principal}
+    seen = []
+    for context in iter_route_contexts(app.routes):
+        dependant: Dependant | None = getattr(context.route, "dependant", None)
+        for node in dependant.dependencies if dependant else ():
+            seen.append(node.call)
+            assert inspect.iscoroutinefunction(type(node.call).__call__), node.call
+            assert node.dependencies == [], node.call
+        calls = [node.call for node in dependant.dependencies] if dependant else []
+        assert len(calls) <= 1, context.path
+    assert guards <= set(seen)
+    assert len(seen) > 20
 
 
-@pytest.mark.parametrize(
-    "settings_changes", [{"trusted_origins": ["https://trusted.test"]}], ids=["trusting"]
-)
-async def test_an_unsafe_request_with_a_cookie_must_come_from_us(
-    auth: Auth[User], client: AsyncClient, alice: Person
+async def test_two_kinds_of_auth_each_know_their_own_person(
+    auth: Auth[User], client: AsyncClient, sign_up: People
 ) -> None:
-    """CSR-1, CSR-6: on the application's own routes, guarded or not, with the middleware and without."""
-    cookie = (await log_in(client, alice)).cookies["__Host-session"]
-    tokens_only = AsyncClient(transport=client._transport, base_url=ORIGIN)
-    tokens = await get_tokens(tokens_only, alice)
-    bare = FastAPI()
-    bare.include_router(auth.router)
-    bare.add_api_route(
-        "/user", lambda: None, methods=["POST"], dependencies=[Depends(auth.current_user)]
-    )
-    without_middleware = AsyncClient(
-        transport=ASGITransport(bare), base_url=ORIGIN, cookies={"__Host-session": cookie}
-    )
+    """What one found out is not what the other believes, and its tokens are none of the other's."""
+    staff = Auth(
+        AuthSettings(secret_keys=[SECRET[::-1]], prefix="/staff", cookie_name="staff"),
+        user_table=User, hasher=fast_hasher(), clock=auth.clock,
+    )  # fmt: skip
+    both = FastAPI()
+    for one in (auth, staff):
+        both.include_router(one.router)
+        one.install(both)
 
-    for headers, expected in SITES:
-        for one, path in ((client, "/user"), (client, "/public"), (without_middleware, "/user")):
-            answer = await one.post(path, headers=headers)
-            assert answer.status_code == expected, (headers, path, answer.text)
-            if expected == 403:
-                assert code_of(answer) == "csrf_failed"
-        by_token = await tokens_only.post("/user", headers={**headers, **bearer(tokens)})
-        assert by_token.status_code == 200
+    @both.get("/both")
+    async def who(
+        user: Annotated[User, Depends(auth.current_user)],
+        other: Annotated[User, Depends(staff.current_user)],
+    ) -> list[str]:
+        return [user.username, other.username]
+
+    alice, bob = await sign_up("alice"), await sign_up("bob")
+    browser = AsyncClient(transport=ASGITransport(both), base_url=ORIGIN)
+    await log_in(browser, alice)
+    assert code_of(await browser.get("/both")) == "not_authenticated"
+    await browser.post("/staff/login", json={"username": bob.username, "password": PASSWORD})
+    tokens = await get_tokens(client, alice)
+
+    assert (await browser.get("/both")).json() == ["alice", "bob"]
+    nobody = AsyncClient(transport=ASGITransport(both), base_url=ORIGIN)
+    assert code_of(await nobody.get("/staff/me", headers=bearer(tokens))) == "invalid_token"
+    body = {"refresh_token": tokens["refresh_token"]}
+    assert code_of(await nobody.post("/staff/refresh", json=body)) == "invalid_token"
+    assert (await nobody.post("/auth/refresh", json=body)).status_code == 200
 
 
-@pytest.mark.parametrize("settings_changes", [{"csrf_strict": True}], ids=["strict"])
-async def test_strict_mode_wants_the_browser_to_say_where_from(
-    client: AsyncClient, alice: Person
+@pytest.mark.parametrize("engine_kind", ["sqlite"], indirect=True)  # TestClient has its own loop
+async def test_guards_work_on_websockets(
+    auth: Auth[User], app: FastAPI, client: AsyncClient, alice: Person
 ) -> None:
-    """A request with a cookie and neither header comes from no current browser."""
-    answer = await client.post(
-        "/auth/login",
-        json={"username": alice.username, "password": PASSWORD},
-        headers={"sec-fetch-site": "same-origin"},
-    )
-    assert answer.status_code == 200
+    """Each of them, with a token; without one only the optional guard lets anybody in."""
+    headers = {**bearer(await get_tokens(client, alice)), "host": "app.test"}
+    guards: dict[str, Any] = {
+        "/current": auth.current_user, "/session": auth.current_session, "/principal": auth.principal,
+        "/fresh": auth.require(fresh=TEN), "/optional": auth.optional_user,
+    }  # fmt: skip
 
-    assert code_of(await client.post("/user")) == "csrf_failed"
-    assert (await client.get("/user")).status_code == 200
+    async def greet(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.close(4000)
 
+    for path, guard in guards.items():
+        app.add_api_websocket_route(f"/ws{path}", greet, dependencies=[Depends(guard)])
+    page = TestClient(app, base_url=ORIGIN)
 
-async def test_a_foreign_page_cannot_log_somebody_in(client: AsyncClient, alice: Person) -> None:
-    """CSR-4: also without any cookie."""
-    body = {"username": alice.username, "password": PASSWORD}
-
-    answer = await client.post("/auth/login", json=body, headers={"sec-fetch-site": "cross-site"})
-
-    assert code_of(answer) == "csrf_failed"
-    assert "set-cookie" not in answer.headers
-
-
-async def test_the_cookie_is_as_strict_as_a_cookie_can_be(
-    client: AsyncClient, alice: Person
-) -> None:
-    """CKE-1, CKE-2, CCH-1: host-bound, secure, out of reach of scripts, not cached, not in the body."""
-    answer = await log_in(client, alice)
-
-    cookie = answer.headers["set-cookie"]
-    assert cookie.startswith("__Host-session=")
-    for attribute in ("HttpOnly", "Secure", "Path=/", "SameSite=lax"):
-        assert attribute in cookie
-    assert "Domain" not in cookie
-    assert answer.cookies["__Host-session"] not in answer.text
-    assert answer.headers["cache-control"] == "no-store"
-
-
-async def test_a_log_in_ends_the_session_that_the_browser_had(
-    client: AsyncClient, alice: Person
-) -> None:
-    """SES-3: no fixation; a token log-in takes the cookie back, so the token stands alone."""
-    old = (await log_in(client, alice)).cookies["__Host-session"]
-    new = (await log_in(client, alice)).cookies["__Host-session"]
-    client.cookies.clear()
-    client.cookies.set("__Host-session", old)
-    assert (await client.get("/user")).status_code == 401
-    client.cookies.clear()
-    client.cookies.set("__Host-session", new)
-
-    form = {"grant_type": "password", "username": alice.username, "password": PASSWORD}
-    answer = await client.post("/auth/token", data=form)
-
-    assert "Max-Age=0" in answer.headers["set-cookie"]
-    assert len((await client.get("/auth/sessions", headers=bearer(answer.json()))).json()) == 1
-
-
-@pytest.mark.parametrize("engine_kind", ["sqlite"], indirect=True)
-async def test_a_websocket_wants_a_credential_and_our_origin(
-    app: FastAPI, auth: Auth[User], client: AsyncClient, alice: Person
-) -> None:
-    """WebSocket: cookie with our Origin, or a token; everything else closes with 1008."""
-    cookie = (await log_in(client, alice)).cookies["__Host-session"]
-    tokens = await get_tokens(AsyncClient(transport=client._transport, base_url=ORIGIN), alice)
-    good = [{"cookie": f"__Host-session={cookie}", "origin": ORIGIN}, bearer(tokens)]
-    bad = [
-        {},
-        {"cookie": f"__Host-session={cookie}"},
-        {"cookie": f"__Host-session={cookie}", "origin": "https://evil"},
-    ]
-    del auth
-    browser = TestClient(app, base_url=ORIGIN)
-
-    for headers in good:
-        with browser.websocket_connect("/ws", headers={**headers, "host": "app.test"}) as socket:
-            assert socket.receive_text() == "alice"
-    for headers in bad:
+    def closing(path: str, **sent: str) -> int:
         with (
-            pytest.raises(WebSocketDisconnect) as refused,
-            browser.websocket_connect("/ws", headers=headers),
+            pytest.raises(WebSocketDisconnect) as closed,
+            page.websocket_connect(f"/ws{path}", headers=sent) as socket,
         ):
-            pass
-        assert refused.value.code == 1008
+            socket.receive_text()
+        return closed.value.code
+
+    for path in guards:
+        assert closing(path, **headers) == 4000
+        assert closing(path, authorization="Bearer x") == 1008
+        assert closing(path, host="app.test") == (4000 if path == "/optional" else 1008)
 
 
 async def test_tests_of_applications_log_in_without_a_password(
@@ -260,24 +275,3 @@ async def test_tests_of_applications_log_in_without_a_password(
     with pytest.raises(LookupError):
         await log_in_as(AsyncClient(), user)
     await log_in_as(AsyncClient(), user, auth=auth)
-
-
-async def test_openapi_offers_three_ways_and_documents_refusals(app: FastAPI) -> None:
-    """Every protected operation lists password flow, bearer and cookie; refusals have bodies."""
-    document = app.openapi()
-    assert app.openapi() is document
-    public = {
-        "/auth/login", "/auth/mfa/verify", "/auth/token", "/auth/refresh", "/auth/token/revoke", "/auth/logout",
-        "/auth/register", "/.well-known/jwks.json", "/public",
-    }  # fmt: skip
-    names: list[str] = []
-    for path, item in document["paths"].items():
-        for operation in item.values():
-            names.append(operation["operationId"])
-            offered = [next(iter(entry)) for entry in operation.get("security", [])]
-            assert offered == (
-                [] if path in public else ["auth_password", "auth_bearer", "auth_cookie"]
-            )
-            if path.startswith("/auth"):
-                assert {"401", "403", "409", "422", "429", "503"} <= set(operation["responses"])
-    assert len(set(names)) == len(names)

@@ -62,13 +62,15 @@ class Confirmed(BaseModel):
     """A second factor that is now active."""
 
     method: MfaMethodOut
-    recovery_codes: list[str] = Field(description="Shown once, with the first method only.")
+    recovery_codes: list[str] = Field(
+        repr=False, description="Shown once, with the first method only."
+    )
 
 
 class NewRecoveryCodes(BaseModel):
     """Recovery codes, shown once."""
 
-    recovery_codes: list[str]
+    recovery_codes: list[str] = Field(repr=False)
 
 
 class ProofBody(Body):

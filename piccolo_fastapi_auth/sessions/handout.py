@@ -74,7 +74,7 @@ class Handout(Generic[UserT]):
             self._transport.set_cookie(
                 response, secret, expires_at=identity.session.expires_at, now=self._clock()
             )
-        elif caller is not None and caller.cookie_digest is not None:
-            # A log-in ended the browser's cookie session: the cookie must go too, or it would stand beside the token.
+        elif caller is not None and caller.has_cookie:
+            # A log-in ended the browser's cookie session: the cookie, good or bad, must not stand beside the token.
             self._transport.clear_cookie(response)
         return response

@@ -49,10 +49,10 @@ class SignedIn(BaseModel):
 class TokenResponse(BaseModel):
     """A successful token response (RFC 6749 section 5.1)."""
 
-    access_token: str
+    access_token: str = Field(repr=False)
     token_type: Literal["bearer"] = "bearer"  # noqa: S105 - the word of RFC 6750
     expires_in: int = Field(description="Seconds.")
-    refresh_token: str
+    refresh_token: str = Field(repr=False)
     scope: str = Field(description="The scopes granted, separated by spaces.")
 
 

@@ -33,9 +33,11 @@ class _State(TypedDict):
 class TotpEnrolment(Enrolment):
     """What an authenticator app needs, shown once."""
 
-    secret: str = Field(description="Base32, to be typed where the code cannot be scanned.")
-    otpauth_uri: str
-    qr_svg: str = Field(description="The URI as a QR code: an SVG document.")
+    secret: str = Field(
+        repr=False, description="Base32, to be typed where the code cannot be scanned."
+    )
+    otpauth_uri: str = Field(repr=False)
+    qr_svg: str = Field(repr=False, description="The URI as a QR code: an SVG document.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,158 @@
+"""No ``repr`` of anything that holds a secret shows it: tracebacks, debuggers and log lines print them (AUD-3)."""
+
+import dataclasses
+import importlib
+import pkgutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import pytest
+from piccolo.engine.sqlite import SQLiteEngine
+from pydantic import BaseModel, SecretStr
+
+import piccolo_fastapi_auth
+from piccolo_fastapi_auth import Auth, AuthSettings, Session, User
+from piccolo_fastapi_auth.accounts.schemas import ChangePasswordBody, RegisterBody
+from piccolo_fastapi_auth.caller import Caller
+from piccolo_fastapi_auth.login.schemas import LoginBody, VerifyBody
+from piccolo_fastapi_auth.login.service import Attempt, LoggedIn
+from piccolo_fastapi_auth.mfa.challenge import Wanted
+from piccolo_fastapi_auth.mfa.method import Begun, Proof
+from piccolo_fastapi_auth.mfa.methods.totp import TotpEnrolment
+from piccolo_fastapi_auth.mfa.schemas import (
+    ConfirmBody,
+    Confirmed,
+    MfaMethodOut,
+    NewRecoveryCodes,
+    ProofBody,
+)
+from piccolo_fastapi_auth.one_time_tokens.service import Pending
+from piccolo_fastapi_auth.primitives.jwt_keys import load_keys
+from piccolo_fastapi_auth.primitives.sealing import Sealer
+from piccolo_fastapi_auth.sessions.records import Identity, RefreshState
+from piccolo_fastapi_auth.sessions.rotation import RefreshToken
+from piccolo_fastapi_auth.sessions.schemas import RefreshBody, TokenResponse
+from piccolo_fastapi_auth.sessions.service import Started
+from piccolo_fastapi_auth.transport import BearerCredential
+from piccolo_fastapi_auth.users.service import Candidate
+from tests.fixtures import SECRET
+
+MARK: Final = "k9Qx-MARK-v4Tz"
+LONG: Final = f"{SECRET}{MARK}"
+NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
+SESSION: Final = Session(
+    id=UUID(int=1), user_id=1, transport="cookie", created_at=NOW, authenticated_at=NOW, last_seen_at=NOW,
+    expires_at=NOW, methods=("password",), scope=None, ip=None, user_agent=None,
+)  # fmt: skip
+WANTED: Final = Wanted("alice", "cookie", Caller(None, None, None, None))
+METHOD: Final = MfaMethodOut(id=uuid4(), method="totp", name="", created_at=NOW, last_used_at=None)
+
+
+def identity() -> Identity[User]:
+    """A live session and its person."""
+    state = RefreshState(0, MARK, None)
+    return Identity(SESSION, User(username="alice"), email_verified=False, refresh=state)
+
+
+HOLDERS: Final[dict[str, Callable[[], object]]] = {
+    "Attempt": lambda: Attempt(WANTED, MARK, MARK),
+    "LoggedIn": lambda: LoggedIn(identity(), MARK),
+    "Identity": identity,
+    "Started": lambda: Started(uuid4(), MARK),
+    "RefreshState": lambda: RefreshState(0, MARK, None),
+    "RefreshToken": lambda: RefreshToken(uuid4(), 0, MARK),
+    "BearerCredential": lambda: BearerCredential(MARK),
+    "Candidate": lambda: Candidate(1, True, MARK),  # noqa: FBT003 - a record
+    "Begun": lambda: Begun(MARK.encode(), {"secret": MARK}),
+    "Proof": lambda: Proof(MARK, "totp", MARK),
+    "Pending": lambda: Pending(uuid4(), 1, MARK, {}),
+    "SigningKey": lambda: load_keys("HS256", [LONG.encode()]),
+    "Sealer": lambda: Sealer([(MARK * 3)[:32].encode()]),
+    "AuthSettings.secret_keys": lambda: AuthSettings(secret_keys=[SecretStr(LONG)]),
+    "AuthSettings.rate_limit_storage": lambda: AuthSettings(
+        secret_keys=[SecretStr(SECRET)], rate_limit_storage=f"redis://user:{MARK}@localhost:6379/0"
+    ),
+    "Auth": lambda: vars(Auth(AuthSettings(secret_keys=[SecretStr(LONG)]))),
+    "User": lambda: User(username="alice", password=MARK),
+    "LoginBody": lambda: LoginBody(username="alice", password=SecretStr(MARK)),
+    "RegisterBody": lambda: RegisterBody(
+        username="a", email="a@example.com", password=SecretStr(MARK)
+    ),
+    "ChangePasswordBody": lambda: ChangePasswordBody(
+        current_password=SecretStr(MARK), new_password=SecretStr(MARK)
+    ),
+    "VerifyBody": lambda: VerifyBody(mfa_token=MARK, method="totp", code=MARK),
+    "ProofBody": lambda: [ProofBody(password=SecretStr(MARK)), ProofBody(method="totp", code=MARK)],
+    "ConfirmBody": lambda: ConfirmBody(id=uuid4(), code=MARK),
+    "RefreshBody": lambda: RefreshBody(refresh_token=MARK),
+    "TokenResponse": lambda: TokenResponse(
+        access_token=MARK, expires_in=1, refresh_token=MARK, scope=""
+    ),
+    "TotpEnrolment": lambda: TotpEnrolment(id=uuid4(), secret=MARK, otpauth_uri=MARK, qr_svg=MARK),
+    "Confirmed": lambda: Confirmed(method=METHOD, recovery_codes=[MARK]),
+    "NewRecoveryCodes": lambda: NewRecoveryCodes(recovery_codes=[MARK]),
+}
+
+
+@pytest.mark.parametrize("make", HOLDERS.values(), ids=HOLDERS)
+def test_what_holds_a_secret_does_not_show_it(
+    make: Callable[[], object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """AUD-3, DESIGN.md 7.2: neither by itself nor inside something else."""
+    monkeypatch.setattr(User._meta, "_db", SQLiteEngine(path=str(tmp_path / "auth.sqlite")))
+    holder = make()
+
+    for shown in (repr(holder), str(holder), f"{holder}", repr([holder]), repr({"x": holder})):
+        assert MARK not in shown
+        assert LONG not in shown
+
+
+def test_no_class_with_a_secret_is_forgotten() -> None:
+    """Every data class and body of the package with a field named like a secret is on the list above."""
+    names = (
+        "password",
+        "secret",
+        "token",
+        "code",
+        "codes",
+        "mac",
+        "salt",
+        "state",
+        "key",
+        "binding",
+        "hash",
+    )
+    listed = {name.partition(".")[0] for name in HOLDERS}
+    harmless = {
+        "Problem",
+        "RateLimit",
+        "SchemeNames",
+    }  # a stable code, a function, the name of a scheme
+    package: Any = piccolo_fastapi_auth
+    forgotten = set()
+    for module in pkgutil.walk_packages(package.__path__, "piccolo_fastapi_auth."):
+        if "piccolo_migrations" in module.name:
+            continue
+        for item in vars(importlib.import_module(module.name)).values():
+            if isinstance(item, type) and item.__module__ == module.name:
+                words = {word for field in _secret_fields(item) for word in field.split("_")}
+                if words & set(names) and item.__name__ not in listed | harmless:
+                    forgotten.add(item.__name__)
+    assert forgotten == set()
+
+
+def _secret_fields(item: type) -> list[str]:
+    """The fields that hold text, bytes or lists; names of times and counts are no secrets."""
+    if dataclasses.is_dataclass(item):
+        fields = {field.name: field.type for field in dataclasses.fields(item)}
+    elif issubclass(item, BaseModel):
+        fields = {name: info.annotation for name, info in item.model_fields.items()}
+    else:
+        return []
+    return [
+        name for name, kind in fields.items()
+        if any(word in str(kind) for word in ("str", "bytes", "Text", "Secret", "Password", "Code"))
+    ]  # fmt: skip
