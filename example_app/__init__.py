@@ -5,3 +5,5 @@ import os
 # The library's tables and migrations look here, so it must be said before they are used.
 os.environ.setdefault("PICCOLO_AUTH_USER_TABLE", "example_app.tables:User")
 os.environ.setdefault("PICCOLO_CONF", "example_app.piccolo_conf")
+# Browsers keep no Secure cookie from plain http, and this runs on http://127.0.0.1. Behind https: true.
+os.environ.setdefault("PICCOLO_AUTH_SECURE_COOKIES", "false")

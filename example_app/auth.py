@@ -1,12 +1,11 @@
 """How people sign in here."""
 
-import os
 from typing import Annotated
 
 from fastapi import Depends, Security
 from pydantic import Field
 
-from example_app.first_run import secret_key
+from example_app.first_run import secrets_file
 from example_app.tables import User
 from piccolo_fastapi_auth import Auth, AuthSettings, ProfileUpdate, RecoveryCodes, Totp
 
@@ -14,20 +13,16 @@ from piccolo_fastapi_auth import Auth, AuthSettings, ProfileUpdate, RecoveryCode
 class ReaderProfile(ProfileUpdate):
     """What readers may write about themselves."""
 
-    display_name: Annotated[str | None, Field(max_length=100)] = None
+    display_name: Annotated[str, Field(max_length=100, pattern=r"^[^\x00]*$")] | None = None
 
 
 def scopes_of(user: User) -> list[str]:
-    """Everybody may save links; admins may remove anybody's."""
+    """Everybody may save links; whoever has ``admin`` set in the database may remove anybody's."""
     return ["links:write", "links:remove"] if user.admin else ["links:write"]
 
 
-settings = AuthSettings(
-    secret_keys=[os.environ.get("PICCOLO_AUTH_SECRET_KEYS") or secret_key()],
-    # Browsers keep no Secure cookie from plain http, and this runs on http://127.0.0.1. Behind https: True.
-    secure_cookies=os.environ.get("PICCOLO_AUTH_SECURE_COOKIES", "false").lower() == "true",
-    password_words=["reading list"],
-)
+# Environment variables win over .env, and .env over the file of the first run.
+settings = AuthSettings(_env_file=(secrets_file(), ".env"), password_words=["reading list"])
 auth = Auth(
     settings,
     user_table=User,

@@ -5,21 +5,23 @@ import secrets
 import tempfile
 from pathlib import Path
 
-SECRETS_FILE = Path(os.environ.get("READING_LIST_SECRETS", Path(__file__).parent / ".secrets"))
+SECRETS_FILE = Path(os.environ.get("READING_LIST_SECRETS", Path(__file__).parent / ".secrets.env"))
 
 
-def secret_key() -> str:
-    """Return the secret of this checkout; the first caller makes it, however many workers start at once."""
+def secrets_file() -> Path:
+    """Return the settings file that holds the secret; the first caller makes it.
+
+    Workers that start at once agree: the file appears whole, and only for the first of them.
+    """
     if not SECRETS_FILE.exists():
-        handle, name = tempfile.mkstemp(dir=SECRETS_FILE.parent)  # mode 600 from the start
+        # Mode 600 from the start.
+        handle, draft = tempfile.mkstemp(dir=SECRETS_FILE.parent, prefix=".secrets-")
         with os.fdopen(handle, "w") as file:
-            file.write(secrets.token_urlsafe(32))
+            file.write(f"PICCOLO_AUTH_SECRET_KEYS={secrets.token_urlsafe(32)}\n")
         try:
-            os.link(
-                name, SECRETS_FILE
-            )  # fails where another worker was first; then its secret is the one
+            os.link(draft, SECRETS_FILE)
         except FileExistsError:
-            pass
+            pass  # another worker was first, and its secret is the one
         finally:
-            Path(name).unlink()
-    return SECRETS_FILE.read_text().strip()
+            Path(draft).unlink()
+    return SECRETS_FILE

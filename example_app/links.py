@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Path
 from pydantic import BaseModel, Field, HttpUrl
 
 from example_app.auth import CurrentUser, Remover, Writer, auth
@@ -11,6 +11,8 @@ from example_app.tables import Link, Tag
 
 router = APIRouter(prefix="/links", tags=["links"])
 
+# What the columns can hold, so that bad input is refused before the database sees it.
+LinkId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 TagName = Annotated[str, Field(min_length=1, max_length=50, pattern=r"^[\w-]+$")]
 
 
@@ -34,7 +36,7 @@ class LinkOut(BaseModel):
 
 
 @router.get("")
-async def list_links(_: CurrentUser, tag: str | None = None) -> list[LinkOut]:
+async def list_links(_: CurrentUser, tag: TagName | None = None) -> list[LinkOut]:
     """List the newest links, all of them or those with a tag."""
     query = Link.select(
         Link.id, Link.url, Link.title, Link.saved_at, Link.saved_by._.username.as_alias("saved_by")
@@ -71,7 +73,7 @@ async def save_link(user: Writer, link: LinkIn) -> LinkOut:
 
 
 @router.delete("/{link_id}", status_code=204)
-async def remove_own_link(user: Writer, link_id: int) -> None:
+async def remove_own_link(user: Writer, link_id: LinkId) -> None:
     """Remove a link of one's own."""
     gone = (
         await Link.delete().where(Link.id == link_id, Link.saved_by == user.id).returning(Link.id)
@@ -81,7 +83,7 @@ async def remove_own_link(user: Writer, link_id: int) -> None:
 
 
 @router.delete("/{link_id}/by-admin", status_code=204)
-async def remove_any_link(_: Remover, link_id: int) -> None:
+async def remove_any_link(_: Remover, link_id: LinkId) -> None:
     """Remove anybody's link. For admins."""
     if not await Link.delete().where(Link.id == link_id).returning(Link.id):
         raise HTTPException(404, "There is no such link.")

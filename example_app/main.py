@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
-from fastapi.responses import RedirectResponse
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse
 from piccolo.engine import PostgresEngine
 from piccolo.table import create_db_tables
 
@@ -20,11 +21,13 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     """Open the pool, make what tables are missing, say where to look."""
     if isinstance(DB, PostgresEngine):
         await DB.start_connection_pool()
-    await _make_tables()
-    print("The reading list is ready: open /docs. Sign up there, then press Authorize.")  # noqa: T201 - for whoever started it
-    yield
-    if isinstance(DB, PostgresEngine):
-        await DB.close_connection_pool()
+    try:
+        await _make_tables()
+        print("The reading list is ready: open /docs. Sign up there, then press Authorize.")  # noqa: T201 - for whoever started it
+        yield
+    finally:
+        if isinstance(DB, PostgresEngine):
+            await DB.close_connection_pool()
 
 
 async def _make_tables() -> None:
@@ -52,3 +55,10 @@ auth.install(app)
 async def start() -> RedirectResponse:
     """Lead to the documentation."""
     return RedirectResponse("/docs")
+
+
+@app.exception_handler(RequestValidationError)
+async def refuse(_: Request, error: RequestValidationError) -> JSONResponse:
+    """Say what is wrong without sending it back, as FastAPI would: not all of it can be written as JSON."""
+    problems = [{key: one[key] for key in ("type", "loc", "msg")} for one in error.errors()]
+    return JSONResponse({"detail": problems}, status_code=422)

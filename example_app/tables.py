@@ -1,6 +1,6 @@
 """People with one column more than the library's, and what they save."""
 
-from piccolo.columns import ForeignKey, OnDelete, Serial, Timestamptz, Varchar
+from piccolo.columns import ForeignKey, OnDelete, Serial, Text, Timestamptz, Varchar
 from piccolo.table import Table
 
 from piccolo_fastapi_auth import AuthUser
@@ -16,7 +16,7 @@ class Link(Table):
     """Something worth reading."""
 
     id: Serial
-    url = Varchar(length=2000)
+    url = Text()
     title = Varchar(length=200)
     saved_by: ForeignKey[User] = ForeignKey(references=User, on_delete=OnDelete.cascade, null=False)
     saved_at = Timestamptz()

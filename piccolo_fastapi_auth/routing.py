@@ -24,7 +24,7 @@ Handler = Callable[[Request], Coroutine[None, None, Response]]
 Lifespan = Callable[[object], AbstractAsyncContextManager[None]]
 
 
-def _encodable(text: str) -> str:
+def encodable(text: str) -> str:
     """Refuse what a database cannot store: NUL, and halves of surrogate pairs."""
     if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
         raise ValueError("must be text without NUL and surrogates")
@@ -38,7 +38,7 @@ def _hashable(secret: SecretStr) -> SecretStr:
     return secret
 
 
-Text = Annotated[str, StringConstraints(strict=True), AfterValidator(_encodable)]
+Text = Annotated[str, StringConstraints(strict=True), AfterValidator(encodable)]
 Password = Annotated[
     SecretStr,
     Field(min_length=1, max_length=MAX_PASSWORD_LENGTH, strict=True),

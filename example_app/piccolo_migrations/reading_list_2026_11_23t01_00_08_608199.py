@@ -7,6 +7,7 @@ from piccolo.columns.column_types import (
     ForeignKey,
     Secret,
     Serial,
+    Text,
     Timestamp,
     Timestamptz,
     Varchar,
@@ -44,7 +45,7 @@ class User(Table, tablename="reader", schema=None):
 
 ID = "2026-11-23T01:00:08:608199"
 VERSION = "1.38.0"
-DESCRIPTION = "True"
+DESCRIPTION = "readers, links and tags"
 
 
 async def forwards() -> MigrationManager:
@@ -343,10 +344,9 @@ async def forwards() -> MigrationManager:
         tablename="link",
         column_name="url",
         db_column_name="url",
-        column_class_name="Varchar",
-        column_class=Varchar,
+        column_class_name="Text",
+        column_class=Text,
         params={
-            "length": 2000,
             "default": "",
             "null": False,
             "primary_key": False,

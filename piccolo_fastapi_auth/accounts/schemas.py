@@ -3,9 +3,9 @@
 from typing import Annotated, Self
 
 from email_validator import EmailNotValidError, validate_email
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from piccolo_fastapi_auth.routing import Body, Password, Text
+from piccolo_fastapi_auth.routing import Body, Password, Text, encodable
 
 LONGEST_ADDRESS = 254
 
@@ -51,6 +51,12 @@ class ProfileUpdate(Body):
 
     first_name: PersonalName | None = None
     last_name: PersonalName | None = None
+
+    @field_validator("*")
+    @classmethod
+    def _storable(cls, value: object) -> object:
+        # Also for the fields that an application adds as plain `str`: PostgreSQL stores no NUL.
+        return encodable(value) if isinstance(value, str) else value
 
 
 class ChangePasswordBody(Body):

@@ -1,14 +1,17 @@
 """``AuthUser``: Piccolo's user table with its columns untouched and its hashing and log-in replaced."""
 
 import asyncio
+import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC
 from typing import cast
+from uuid import UUID
 
 from piccolo.apps.user.tables import BaseUser
 from piccolo.columns import Column
 from piccolo.query.methods import Insert, Update
+from piccolo.query.methods.refresh import Refresh
 from piccolo.table import Table
 
 from piccolo_fastapi_auth.primitives.clock import utc_now
@@ -31,17 +34,56 @@ class AuthUser(BaseUser, tablename="piccolo_user"):
     _min_password_length = 8
     _max_password_length = MAX_PASSWORD_LENGTH
 
+    _is_loading = False
+
     def __init__(self, **values: object) -> None:
-        password = values.get("password")
-        if isinstance(password, str) and password and not values.get("_exists_in_db"):
-            values["password"] = _hashed(password)
-        # BaseUser's own constructor is stepped over: it hashes again whatever is not PBKDF2.
-        super(BaseUser, self).__init__(**values)  # type: ignore[arg-type] # Table takes _data before the columns
+        # What the database holds stays as it is: hashing it would make a password of an unusable "!".
+        with self._loading(when=bool(values.get("_exists_in_db"))):
+            # BaseUser's own constructor is stepped over: it hashes again whatever is not PBKDF2.
+            super(BaseUser, self).__init__(**values)  # type: ignore[arg-type] # Table takes _data before the columns
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name == "password" and isinstance(value, str) and value:
+        if name == "password" and isinstance(value, str) and value and not self._is_loading:
             value = _hashed(value)
         super(BaseUser, self).__setattr__(name, value)
+
+    def __str__(self) -> str:
+        return repr(self)  # Piccolo's own shows every value, the hash too
+
+    @contextlib.contextmanager
+    def _loading(self, *, when: bool = True) -> Iterator[None]:
+        """Take values as they are stored until the block ends."""
+        self._is_loading = when
+        try:
+            yield
+        finally:
+            self._is_loading = False
+
+    def refresh(self, columns: Sequence[Column] | None = None, load_json: bool = False) -> Refresh:  # noqa: FBT001, FBT002 - Piccolo's signature
+        """Fetch this row anew; a stored hash is kept as it is."""
+        return _RefreshUser(instance=self, columns=columns, load_json=load_json)
+
+    @classmethod
+    async def update_password(cls, user: str | int | UUID, password: str) -> None:
+        """Set the password of a person, named by username or by primary key of any type.
+
+        Raises:
+            ValueError: The password is too short, too long or a hash.
+        """
+        is_username = isinstance(user, str) and cls._meta.primary_key.value_type is not str
+        cls._validate_password(password=password)
+        named = cls.username == user if is_username else cls._meta.primary_key == user
+        password_hash = await asyncio.to_thread(cls.hash_password, password)
+        await cls.update({cls.password: password_hash}).where(named)
+
+    @classmethod
+    def _validate_password(cls, password: str) -> None:
+        if not cls._min_password_length <= len(password) <= cls._max_password_length:
+            raise ValueError(
+                f"A password has {cls._min_password_length} to {cls._max_password_length} characters."
+            )
+        if PasswordHasher.is_hash(password):
+            raise ValueError("Do not pass a hashed password.")
 
     @classmethod
     def hash_password(cls, password: str, salt: str = "", iterations: int | None = None) -> str:
@@ -95,6 +137,15 @@ class AuthUser(BaseUser, tablename="piccolo_user"):
                 c for c in meta.columns if c is not meta.primary_key and c._meta.name != "password"
             ]
         return super().save(columns)
+
+
+class _RefreshUser(Refresh):
+    """A refresh that takes what is stored for what it is."""
+
+    async def run(self, in_pool: bool = True, node: str | None = None) -> Table:  # noqa: FBT001, FBT002 - Piccolo's signature
+        user = cast("AuthUser", self.instance)
+        with user._loading():  # noqa: SLF001 - its own class
+            return await super().run(in_pool=in_pool, node=node)
 
 
 class User(AuthUser, tablename="piccolo_user"):
