@@ -72,8 +72,13 @@ def unavailable_when_broken() -> Iterator[None]:
         # The exception classes are only known at run time: asyncpg may not be installed.
         if not isinstance(error, _failures()):
             raise
-        logger.exception("The database cannot answer: %s", type(error).__name__)
+        hint = " Run: piccolo migrations forwards all" if _lacks_tables(error) else ""
+        logger.exception("The database cannot answer: %s.%s", type(error).__name__, hint)
         raise TemporarilyUnavailableError from error
+
+
+def _lacks_tables(error: Exception) -> bool:
+    return type(error).__name__ == "UndefinedTableError" or "no such table" in str(error)
 
 
 def is_unique_violation(error: Exception) -> bool:

@@ -157,7 +157,7 @@ class AuthSettings(BaseSettings):
     rate_limit_storage: str = Field(
         default="memory://",
         repr=False,  # it may hold a password
-        description="Where counters are: any `limits` URI; memory is this process only.",
+        description="Where counters are: `memory://` (this process only), or a Redis or Valkey URI of `limits`.",
     )
     hash_concurrency: int = Field(
         default_factory=lambda: os.cpu_count() or 1,
@@ -242,7 +242,8 @@ class AuthSettings(BaseSettings):
     def sealing_keys(self) -> list[bytes]:
         """The keys for sealed columns, newest first."""
         given = [_decoded(key) for key in self.encryption_keys]
-        return given or [derive_key(secret, purpose="sealing") for secret in self.secrets]
+        # The derived ones go on opening what they sealed before `encryption_keys` was set.
+        return [*given, *(derive_key(secret, purpose="sealing") for secret in self.secrets)]
 
     @property
     def session_cookie(self) -> str:

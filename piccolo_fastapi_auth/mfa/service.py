@@ -1,5 +1,6 @@
 """Second factors of people: enrol, confirm, prove, rename, remove. The only reader and writer of sealed states."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,8 @@ from piccolo_fastapi_auth.primitives.sealing import Sealer, SealError
 
 MOST_FAILURES_IN_A_ROW = 100
 MOST_ENROLMENTS = 20
+
+logger = logging.getLogger(__name__)
 
 
 _STATE = (
@@ -224,6 +227,9 @@ class MfaService:
         try:
             state = self._sealer.open(str(row["state"]), bound_to=_bound_to(row["id"], row["user"]))
         except SealError:
+            logger.warning(
+                "A second factor cannot be opened: was a key dropped before rotate_encryption?"
+            )
             return None
         return method.prove(state, code, now=self._clock())
 

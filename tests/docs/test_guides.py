@@ -1,0 +1,166 @@
+"""The tutorial and the how-to pages, followed word for word in an empty folder."""
+
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.docs.pages import DOCS, README, Folder, blocks
+from tests.fixtures import PASSWORD, SECRET
+
+pytestmark = pytest.mark.timeout(180)  # each starts several processes
+
+ACCOUNT = {"username": "mira", "email": "mira@example.com", "password": PASSWORD}
+
+
+def test_the_tutorial(folder: Folder) -> None:
+    """Every file is written, every command typed, and every line of Python runs, in order."""
+    code = blocks(DOCS / "tutorial.md")
+    folder.write_files(code)
+    for block in code:
+        if block.language == "console":
+            folder.shell(block.text)
+    steps = "\n".join(
+        block.text for block in code if block.language == "python" and not block.title
+    )
+
+    with folder.serve() as url:
+        folder.python(steps.replace("http://127.0.0.1:8000", url))
+
+    assert len(steps.splitlines()) > 40
+
+
+def test_a_user_table_of_ones_own(folder: Folder) -> None:
+    """A UUID key and one more column, through migrations, sign-up and profile."""
+    code = blocks(DOCS / "how-to" / "custom-user-table.md")
+    folder.write_files(code)
+    for block in code:
+        if block.language == "console":
+            folder.shell(block.text)
+
+    with folder.serve() as url, httpx.Client(base_url=url) as client:
+        registered = client.post("/auth/register", json=ACCOUNT)
+        form = {"grant_type": "password", "username": "mira", "password": PASSWORD}
+        tokens = client.post("/auth/token", data=form).json()
+        headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+        changed = client.patch("/auth/me", json={"nickname": "Mi"}, headers=headers)
+        hello = client.get("/hello", headers=headers)
+
+    assert len(registered.json()["user"]["id"]) == 36
+    assert changed.status_code == 200
+    assert hello.json() == {"hello": "Mi"}
+
+
+def test_the_tests_of_the_testing_page(folder: Folder) -> None:
+    """They pass where the page says that they are."""
+    folder.write_files(blocks(DOCS / "how-to" / "testing-your-app.md"))
+
+    out = folder.shell("python -m pytest -q -p no:cacheprovider -p no:cov")
+
+    assert "3 passed" in out
+
+
+BEFORE = """
+import asyncio
+import json
+
+import httpx
+from main import app, auth
+
+
+async def before():
+    await auth.create_tables()
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="https://test") as client:
+        account = {account}
+        (await client.post("/auth/register", json=account)).raise_for_status()
+        form = {{"grant_type": "password", **account}}
+        tokens = (await client.post("/auth/token", data=form)).json()
+        headers = {{"Authorization": "Bearer " + tokens["access_token"]}}
+        enrolment = (await client.post("/auth/mfa/totp", headers=headers)).json()
+    print(json.dumps({{**tokens, **enrolment}}))
+
+
+asyncio.run(before())
+"""
+
+AFTER = """
+import asyncio
+
+import httpx
+import pyotp
+from fastapi import FastAPI
+
+from piccolo_fastapi_auth import Auth, AuthSettings
+
+
+def client_of(keys):
+    auth, app = Auth(AuthSettings(secret_keys=keys)), FastAPI()
+    app.include_router(auth.router)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://test")
+
+
+async def after(known, old, new):
+    headers = {{"Authorization": "Bearer " + known["access_token"]}}
+    async with client_of([new, old]) as client:
+        assert (await client.get("/auth/me", headers=headers)).status_code == 200
+        body = {{"refresh_token": known["refresh_token"]}}
+        tokens = (await client.post("/auth/refresh", json=body)).json()
+    async with client_of([new]) as client:
+        assert (await client.get("/auth/me", headers=headers)).status_code == 401
+        headers = {{"Authorization": "Bearer " + tokens["access_token"]}}
+        assert (await client.get("/auth/me", headers=headers)).status_code == 200
+        code = pyotp.TOTP(known["secret"]).now()
+        answer = await client.post(
+            "/auth/mfa/totp/confirm", json={{"id": known["id"], "code": code}}, headers=headers
+        )
+        assert answer.status_code == 200, answer.text
+
+
+asyncio.run(after({known}, {old!r}, {new!r}))
+"""
+
+
+def test_rotating_the_secret_key(folder: Folder) -> None:
+    """With the new key first, tokens go on, authenticator secrets are sealed anew, the old key may go."""
+    old, new = SECRET, SECRET[::-1]
+    (seal_anew,) = [
+        block.text
+        for block in blocks(DOCS / "how-to" / "rotate-keys.md")
+        if "rotate_encryption" in block.text
+    ]
+    folder.write_files(blocks(DOCS / "tutorial.md"))
+    folder.write(".env", f"PICCOLO_AUTH_SECRET_KEYS={old}\n")
+    known = json.loads(folder.python(BEFORE.format(account=ACCOUNT)))
+    folder.write(".env", f"PICCOLO_AUTH_SECRET_KEYS={new},{old}\n")
+
+    sealed = folder.shell(seal_anew)
+    folder.python(AFTER.format(known=known, old=old, new=new))
+
+    assert "1 rows" in sealed
+
+
+@pytest.mark.parametrize("page", ["behind-a-browser", "rate-limits"])
+def test_the_python_of_a_page_runs(page: str, folder: Folder) -> None:
+    """From top to bottom, as one program."""
+    configuration = next(b.text for b in blocks(README) if "APP_REGISTRY" in b.text)
+    folder.write("piccolo_conf.py", configuration)
+    folder.write(".env", f"PICCOLO_AUTH_SECRET_KEYS={SECRET}\n")
+    code = [b.text for b in blocks(DOCS / "how-to" / f"{page}.md") if b.language == "python"]
+
+    folder.python("\n".join(code))
+
+    assert code
+
+
+def test_no_page_with_python_is_left_out() -> None:
+    """A new how-to page gets a test here."""
+    tried = {"tutorial", "custom-user-table", "testing-your-app", "behind-a-browser", "rate-limits"}
+    with_python = {
+        page.stem
+        for page in Path(DOCS).rglob("*.md")
+        if any(block.language == "python" for block in blocks(page))
+    }
+
+    assert with_python == tried
