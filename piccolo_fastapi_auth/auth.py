@@ -43,12 +43,15 @@ from piccolo_fastapi_auth.mfa.service import MfaService
 from piccolo_fastapi_auth.middleware import AuthMiddleware
 from piccolo_fastapi_auth.one_time_tokens.service import OneTimeTokens
 from piccolo_fastapi_auth.openapi import SchemeNames, describe
+from piccolo_fastapi_auth.password_gate import PasswordGate
 from piccolo_fastapi_auth.primitives.clock import Clock, utc_now
 from piccolo_fastapi_auth.primitives.hash_pool import HashPool
+from piccolo_fastapi_auth.primitives.opaque_tokens import derive_key
 from piccolo_fastapi_auth.primitives.passwords import PasswordHasher
 from piccolo_fastapi_auth.primitives.sealing import Sealer
 from piccolo_fastapi_auth.rate_limits.dependencies import CostFunction, KeyFunction, RateLimit
 from piccolo_fastapi_auth.rate_limits.limiter import RateLimiter
+from piccolo_fastapi_auth.rate_limits.login_guard import LoginGuard
 from piccolo_fastapi_auth.routing import Guards, QuickRouter, new_router
 from piccolo_fastapi_auth.sessions.access_tokens import AccessTokens
 from piccolo_fastapi_auth.sessions.authenticator import Authenticator
@@ -147,6 +150,7 @@ class Auth(Generic[UserT]):
             clock=clock,
         )
         self._build_people(hasher or PasswordHasher())
+        self._build_gate()
         self._build_mfa([Totp(), RecoveryCodes()] if mfa is None else mfa)
         self._build_guards()
         self._build_routers()
@@ -189,6 +193,21 @@ class Auth(Generic[UserT]):
             clock=clock,
         )
 
+    def _build_gate(self) -> None:
+        keys = [derive_key(secret, purpose="login guard") for secret in self.settings.secrets]
+        settings, new = (
+            self.settings,
+            functools.partial(LoginGuard, self.limiter.service, keys, clock=self.clock),
+        )
+        self._gate = PasswordGate(
+            users=self.users,
+            passwords=new(
+                per_address=settings.login_limit_per_ip,
+                per_account=settings.login_limit_per_account,
+            ),
+            codes=new(per_address=settings.login_limit_per_ip, per_account="", namespace="CODE"),
+        )
+
     def _build_mfa(self, methods: Sequence[MfaMethod | RecoveryCodes]) -> None:
         codes = [method for method in methods if isinstance(method, RecoveryCodes)]
         self._code_guard = CodeGuard(self._database, clock=self.clock)
@@ -204,7 +223,7 @@ class Auth(Generic[UserT]):
         self.mfa_flows = MfaFlows(
             database=self._database, mfa=self.mfa, sessions=self.sessions, guard=self._code_guard
         )
-        self._prover = Prover(users=self.users, mfa=self.mfa, flows=self.mfa_flows)
+        self._prover = Prover(users=self.users, gate=self._gate, mfa=self.mfa, flows=self.mfa_flows)
         self._assurance = Assurance[UserT](self.settings, self.mfa)
 
     def _build_guards(self) -> None:
@@ -287,6 +306,7 @@ class Auth(Generic[UserT]):
             users=self.users,
             sessions=self.sessions,
             prover=self._prover,
+            gate=self._gate,
         )
         AccountRoutes(
             settings=self.settings, transport=self.transport, accounts=accounts, users=self.users,
@@ -305,7 +325,8 @@ class Auth(Generic[UserT]):
             lifetime=self.settings.mfa_token_lifetime,
         )
         login = LoginService(
-            database=self._database, users=self.users, sessions=self.sessions, mfa=self.mfa, challenges=challenges,
+            database=self._database, users=self.users, gate=self._gate, sessions=self.sessions, mfa=self.mfa,
+            challenges=challenges,
             guard=self._code_guard, assurance=self._assurance, login_hooks=self._hooks, clock=self.clock,
         )  # fmt: skip
         routes = LoginRoutes(

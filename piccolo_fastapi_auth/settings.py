@@ -159,6 +159,13 @@ class AuthSettings(BaseSettings):
         repr=False,  # it may hold a password
         description="Where counters are: `memory://` (this process only), or a Redis or Valkey URI of `limits`.",
     )
+    login_limit_per_ip: str = Field(
+        default="20/minute",
+        description="Attempts at a secret from one address (one /64 for IPv6); empty is off.",
+    )
+    login_limit_per_account: str = Field(
+        default="5/5 minutes", description="Attempts at one account's password; empty is off."
+    )
     hash_concurrency: int = Field(
         default_factory=lambda: os.cpu_count() or 1,
         ge=1,

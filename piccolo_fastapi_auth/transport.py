@@ -17,14 +17,15 @@ from piccolo_fastapi_auth.errors import (
     InvalidTokenError,
 )
 from piccolo_fastapi_auth.primitives import opaque_tokens
+from piccolo_fastapi_auth.primitives.client_address import UNKNOWN, client_address, trusted_networks
 from piccolo_fastapi_auth.settings import LOCAL_HOSTS, AuthSettings
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 _TOKEN68 = re.compile(r"[A-Za-z0-9._~+/=-]{1,8192}")
 _BEARER = re.compile(r"bearer(?:\s(.*))?", re.IGNORECASE | re.DOTALL)
-_LONGEST_IP = 45
 _LONGEST_USER_AGENT = 255
+DEVICE_LIFETIME = timedelta(days=180)
 _LONGEST_COOKIE = timedelta(days=400)  # RFC 6265bis section 5.5
 
 
@@ -54,6 +55,8 @@ class Transport:
     def __init__(self, settings: AuthSettings) -> None:
         self._settings = settings
         self._cookie = settings.session_cookie
+        self._device_cookie = f"{settings.session_cookie}-device"
+        self._proxies = trusted_networks(settings.trusted_proxies)
         self._trusted = frozenset(settings.trusted_origins)
         self._own = frozenset([settings.public_origin] if settings.public_origin else [])
 
@@ -79,13 +82,16 @@ class Transport:
         """Return what the connection tells of its other end."""
         cookie = connection.cookies.get(self._cookie)
         agent = connection.headers.get("user-agent", "")
+        address = client_address(connection.scope, trusted_proxies=self._proxies)
         return Caller(
             connection=connection,
-            ip=connection.client.host[:_LONGEST_IP] if connection.client else None,
+            ip=None if address == UNKNOWN else address,
             # Latin-1 from the wire may hold control characters; the row is shown to people.
             user_agent="".join(c for c in agent if c.isprintable())[:_LONGEST_USER_AGENT] or None,
             cookie_digest=opaque_tokens.digest(cookie) if cookie else None,
             has_cookie=cookie is not None,
+            address=address,
+            device_cookie=connection.cookies.get(self._device_cookie),
         )
 
     def has_cookie(self, connection: HTTPConnection) -> bool:
@@ -98,6 +104,13 @@ class Transport:
         """Give the browser its session cookie (RFC 6265bis; ASVS 3.3)."""
         response.set_cookie(
             self._cookie, token, max_age=int(min(expires_at - now, _LONGEST_COOKIE).total_seconds()),
+            path="/", secure=self._settings.secure_cookies, httponly=True, samesite="lax",
+        )  # fmt: skip
+
+    def set_device_cookie(self, response: Response, value: str) -> None:
+        """Let a browser be known again: no credential, it only keeps strangers from locking its owner out."""
+        response.set_cookie(
+            self._device_cookie, value, max_age=int(DEVICE_LIFETIME.total_seconds()),
             path="/", secure=self._settings.secure_cookies, httponly=True, samesite="lax",
         )  # fmt: skip
 

@@ -48,7 +48,10 @@ def settings_changes() -> dict[str, Any]:
 @pytest.fixture
 def settings(settings_changes: dict[str, Any]) -> AuthSettings:
     """The defaults, with a good secret and what the test changes."""
-    return AuthSettings(**{"secret_keys": [SECRET], "hash_concurrency": 2, **settings_changes})
+    off = {"login_limit_per_ip": "", "login_limit_per_account": ""}  # tests/attacks turns them on
+    return AuthSettings(
+        **{"secret_keys": [SECRET], "hash_concurrency": 2, **off, **settings_changes}
+    )
 
 
 @pytest.fixture

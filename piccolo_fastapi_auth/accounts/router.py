@@ -126,7 +126,9 @@ class AccountRoutes(Generic[UserT]):
     async def delete_me(self, request: Request, body: ProofBody) -> Response:
         """Delete the account with everything that points at it."""
         session = (await self._authenticator.required(request)).session
-        await self._accounts.delete(session.user_id, body.proof())
+        await self._accounts.delete(
+            session.user_id, body.proof(), caller=self._transport.caller(request)
+        )
         response = Response(status_code=204)
         if session.transport == "cookie":
             self._transport.clear_cookie(response)
@@ -138,5 +140,6 @@ class AccountRoutes(Generic[UserT]):
             await self._authenticator.required(request),
             current=body.current_password.get_secret_value(),
             new=body.new_password.get_secret_value(),
+            caller=self._transport.caller(request),
         )
         return Response(status_code=204)

@@ -4,10 +4,12 @@ import functools
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
+from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.errors import InvalidCredentialsError, PasswordRejectedError
 from piccolo_fastapi_auth.mfa.method import Proof
 from piccolo_fastapi_auth.mfa.proof import Prover
+from piccolo_fastapi_auth.password_gate import PasswordGate
 from piccolo_fastapi_auth.primitives import password_policy
 from piccolo_fastapi_auth.sessions.records import Identity
 from piccolo_fastapi_auth.sessions.service import SessionService
@@ -29,12 +31,14 @@ class AccountService(Generic[UserT]):
         users: UserService[UserT],
         sessions: SessionService[UserT],
         prover: Prover[UserT],
+        gate: PasswordGate[UserT],
     ) -> None:
         self._settings = settings
         self._database = database
         self._users = users
         self._sessions = sessions
         self._prover = prover
+        self._gate = gate
 
     async def register(self, *, username: str, email: str, password: str) -> object:
         """Make an account that may log in; return its primary key.
@@ -47,7 +51,9 @@ class AccountService(Generic[UserT]):
         password_hash = await self._users.hash(password)
         return await self._users.create(username=username, email=email, password_hash=password_hash)
 
-    async def change_password(self, identity: Identity[UserT], *, current: str, new: str) -> None:
+    async def change_password(
+        self, identity: Identity[UserT], *, current: str, new: str, caller: Caller
+    ) -> None:
         """Change a password and end every other session (ASVS 6.2.3, 7.4.3).
 
         Raises:
@@ -55,7 +61,7 @@ class AccountService(Generic[UserT]):
             PasswordRejectedError: The new one is too short or too common.
         """
         user, session = identity.user, identity.session
-        candidate = await self._users.prove(session.user_id, current)
+        candidate = await self._gate.prove(session.user_id, current, caller)
         await self.check_policy(new, context=[user.username, user.email])
         password_hash = await self._users.hash(new)
         async with self._database.atomic():
@@ -63,13 +69,13 @@ class AccountService(Generic[UserT]):
                 raise InvalidCredentialsError  # it was changed in this very moment
             await self._sessions.end_all(session.user_id, but=session.id)
 
-    async def delete(self, user_id: object, proof: Proof) -> None:
+    async def delete(self, user_id: object, proof: Proof, *, caller: Caller) -> None:
         """Delete an account and everything that points at it.
 
         Raises:
             AuthError: The proof is not good enough; see `Prover.prove`.
         """
-        candidate, _ = await self._prover.prove(user_id, proof)
+        candidate, _ = await self._prover.prove(user_id, proof, caller)
         if not await self._users.delete(candidate):
             raise InvalidCredentialsError  # the password was changed in this very moment
 

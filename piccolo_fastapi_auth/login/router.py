@@ -89,7 +89,12 @@ class LoginRoutes(Generic[UserT]):
         caller = self._transport.caller(request)
         wanted = Wanted(body.username, "cookie", caller)
         logged_in = await self._login.log_in(Attempt(wanted, body.password.get_secret_value()))
-        return await self._handout.answer(logged_in.identity, logged_in.secret, caller=caller)
+        return await self._handout.answer(
+            logged_in.identity,
+            logged_in.secret,
+            caller=caller,
+            device_cookie=logged_in.device_cookie,
+        )
 
     async def verify_mfa(self, request: Request, body: VerifyBody) -> Response:
         """Finish the log-in that was begun, with a second factor; the answer is what that log-in would have given."""
@@ -98,7 +103,12 @@ class LoginRoutes(Generic[UserT]):
         logged_in = await self._login.complete(
             body.mfa_token, method=body.method, code=body.code, caller=caller
         )
-        return await self._handout.answer(logged_in.identity, logged_in.secret, caller=caller)
+        return await self._handout.answer(
+            logged_in.identity,
+            logged_in.secret,
+            caller=caller,
+            device_cookie=logged_in.device_cookie,
+        )
 
     async def token(
         self,
@@ -140,12 +150,19 @@ class LoginRoutes(Generic[UserT]):
         caller = self._transport.caller(request)
         wanted = Wanted(username, "bearer", caller, scope=asked or None)
         logged_in = await self._login.log_in(Attempt(wanted, password, code or None))
-        return await self._handout.answer(logged_in.identity, logged_in.secret, caller=caller)
+        return await self._handout.answer(
+            logged_in.identity,
+            logged_in.secret,
+            caller=caller,
+            device_cookie=logged_in.device_cookie,
+        )
 
     async def reauthenticate(self, request: Request, body: ProofBody) -> Response:
         """Prove to be the same person again: the log-in is fresh, and its cookie or refresh token a new one."""
         identity = await self._authenticator.required(request)
-        _, method = await self._prover.prove(identity.session.user_id, body.proof())
+        _, method = await self._prover.prove(
+            identity.session.user_id, body.proof(), self._transport.caller(request)
+        )
         secret = await self._sessions.renew(identity, methods=[method])
         renewed = await self._sessions.find.by_id(
             identity.session.id, now=self._authenticator.clock()

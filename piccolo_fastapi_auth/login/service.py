@@ -1,7 +1,7 @@
 """The sequence of a log-in, one for every transport (DESIGN rule 6). No rule of its own: `attempt.decide` has them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from piccolo_fastapi_auth.caller import Caller
@@ -16,6 +16,7 @@ from piccolo_fastapi_auth.login.attempt import NeedsProof, Refused, decide
 from piccolo_fastapi_auth.login.hooks import LoginHooks
 from piccolo_fastapi_auth.mfa.challenge import Challenges, Open, Wanted
 from piccolo_fastapi_auth.mfa.service import MfaService
+from piccolo_fastapi_auth.password_gate import PasswordGate
 from piccolo_fastapi_auth.primitives.clock import Clock
 from piccolo_fastapi_auth.sessions.records import Assurance, Identity
 from piccolo_fastapi_auth.sessions.service import SessionService
@@ -44,16 +45,18 @@ class LoggedIn(Generic[UserT]):
 
     identity: Identity[UserT]
     secret: str = field(repr=False)
+    device_cookie: str | None = field(default=None, repr=False)
 
 
 class LoginService(Generic[UserT]):
-    """Hooks -> password -> account state -> second factor -> session."""
+    """Hooks -> limits -> password -> account state -> second factor -> session."""
 
     def __init__(
         self,
         *,
         database: Database,
         users: UserService[UserT],
+        gate: PasswordGate[UserT],
         sessions: SessionService[UserT],
         mfa: MfaService,
         challenges: Challenges[UserT],
@@ -64,6 +67,7 @@ class LoginService(Generic[UserT]):
     ) -> None:
         self._database = database
         self._users = users
+        self._gate = gate
         self._sessions = sessions
         self._mfa = mfa
         self._challenges = challenges
@@ -77,6 +81,7 @@ class LoginService(Generic[UserT]):
 
         Raises:
             InvalidCredentialsError: Unknown, wrong or inactive; never says which.
+            RateLimitedError: Too many attempts from there or on that account.
             MfaRequiredError: A second factor must follow.
             InvalidCodeError: One came along and is wrong.
             AuthError: A hook refused.
@@ -96,7 +101,10 @@ class LoginService(Generic[UserT]):
         wanted = attempt.wanted
         for _ in range(_ROUNDS):
             candidate = await self._users.candidate(wanted.username)
-            verdict = await self._users.check(attempt.password, candidate)
+            checked = await self._gate.check(
+                attempt.password, candidate, name=wanted.username, caller=wanted.caller
+            )
+            verdict = checked.verdict
             accepted = candidate is not None and candidate.active and verdict.matches
             decision = decide(
                 known=candidate is not None,
@@ -107,15 +115,20 @@ class LoginService(Generic[UserT]):
                 and await self._mfa.is_enrolled(candidate.user_id),
             )
             if candidate is None or isinstance(decision, Refused):
+                await self._gate.wrong(checked)
                 raise InvalidCredentialsError
             if isinstance(decision, NeedsProof):
+                await self._gate.right(checked)
                 return await self._challenge(attempt, candidate)
             async with self._database.atomic():
                 logged_in = await self._start(
                     wanted, candidate, ["password"], replacement=verdict.replacement
                 )
-            if logged_in is not None:
-                return await self._told(wanted, logged_in)
+            if logged_in is None:
+                await self._gate.right(checked)  # the account changed meanwhile: look again
+                continue
+            device_cookie = await self._gate.logged_in(checked)
+            return await self._told(wanted, replace(logged_in, device_cookie=device_cookie))
         raise InvalidCredentialsError
 
     async def _challenge(self, attempt: Attempt, candidate: Candidate) -> LoggedIn[UserT]:
@@ -141,6 +154,7 @@ class LoginService(Generic[UserT]):
         """
         challenge = await self._challenges.attempt(token, caller)
         user_id = challenge.candidate.user_id
+        counted = await self._gate.count_code(user_id, caller)
         await self._guard.reserve(user_id)
         async with self._database.atomic():
             logged_in = await self._answer(challenge, method=method, code=code)
@@ -148,7 +162,8 @@ class LoginService(Generic[UserT]):
             await self._mfa.note_failure(user_id, method=method)
             await self._tell_failure(challenge.wanted)
             raise InvalidCodeError
-        return await self._told(challenge.wanted, logged_in)
+        device_cookie = await self._gate.code_was_right(counted)
+        return await self._told(challenge.wanted, replace(logged_in, device_cookie=device_cookie))
 
     async def _answer(self, challenge: Open, *, method: str, code: str) -> LoggedIn[UserT] | None:
         """Use up the code and the challenge and begin the session: all of it or nothing."""

@@ -2,10 +2,12 @@
 
 from typing import Generic, TypeVar
 
+from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.errors import InvalidCredentialsError, MfaRequiredError
 from piccolo_fastapi_auth.mfa.flows import MfaFlows
 from piccolo_fastapi_auth.mfa.method import Proof
 from piccolo_fastapi_auth.mfa.service import MfaService
+from piccolo_fastapi_auth.password_gate import PasswordGate
 from piccolo_fastapi_auth.users.service import Candidate, UserService
 from piccolo_fastapi_auth.users.user import AuthUser
 
@@ -16,23 +18,29 @@ class Prover(Generic[UserT]):
     """Checks proofs of one ``Auth``."""
 
     def __init__(
-        self, *, users: UserService[UserT], mfa: MfaService, flows: MfaFlows[UserT]
+        self,
+        *,
+        users: UserService[UserT],
+        gate: PasswordGate[UserT],
+        mfa: MfaService,
+        flows: MfaFlows[UserT],
     ) -> None:
         self._users = users
+        self._gate = gate
         self._mfa = mfa
         self._flows = flows
 
-    async def prove(self, user_id: object, proof: Proof) -> tuple[Candidate, str]:
+    async def prove(self, user_id: object, proof: Proof, caller: Caller) -> tuple[Candidate, str]:
         """Check a proof; return whose it is and the method that it used.
 
         Raises:
             MfaRequiredError: A password, where the person has a second factor; ``methods`` says which.
             InvalidCredentialsError: The password is wrong.
             InvalidCodeError: The code is wrong, or was used.
-            RateLimitedError: Too many wrong codes.
+            RateLimitedError: Too many attempts.
         """
         if proof.password is not None:
-            candidate = await self._users.prove(user_id, proof.password)
+            candidate = await self._gate.prove(user_id, proof.password, caller)
             if await self._mfa.is_enrolled(user_id):
                 raise MfaRequiredError(extra={"methods": await self._mfa.usable(user_id)})
             return candidate, "password"

@@ -16,8 +16,8 @@ from slowapi.wrappers import Limit as SlowapiLimit
 from starlette.requests import HTTPConnection
 
 from piccolo_fastapi_auth.errors import RateLimitedError, TemporarilyUnavailableError
+from piccolo_fastapi_auth.primitives.client_address import Networks, caller_bucket
 from piccolo_fastapi_auth.primitives.clock import Clock
-from piccolo_fastapi_auth.rate_limits.client_address import Networks, caller_bucket
 from piccolo_fastapi_auth.rate_limits.headers import (
     Policy,
     limit_headers,

@@ -6,9 +6,9 @@ from typing import Final, TypedDict, cast, get_args
 
 from starlette.requests import Request
 
+from piccolo_fastapi_auth.primitives.client_address import caller_bucket, trusted_networks
 from piccolo_fastapi_auth.primitives.clock import Clock, utc_now
 from piccolo_fastapi_auth.rate_limits.breaker import CircuitBreaker
-from piccolo_fastapi_auth.rate_limits.client_address import caller_bucket, trusted_networks
 from piccolo_fastapi_auth.rate_limits.dependencies import (
     CostFunction,
     Counting,

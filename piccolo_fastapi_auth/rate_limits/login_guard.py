@@ -17,8 +17,8 @@ from datetime import timedelta
 from typing import Final
 
 from piccolo_fastapi_auth.errors import RateLimitedError
+from piccolo_fastapi_auth.primitives.client_address import address_bucket
 from piccolo_fastapi_auth.primitives.clock import Clock, utc_now
-from piccolo_fastapi_auth.rate_limits.client_address import address_bucket
 from piccolo_fastapi_auth.rate_limits.device_cookie import known_device, make_device_cookie
 from piccolo_fastapi_auth.rate_limits.headers import limit_headers, policy
 from piccolo_fastapi_auth.rate_limits.limit import Limit, parse_limits
@@ -83,6 +83,11 @@ class LoginGuard:
         self._lock = lock or LockRule()
         self._clock = clock
         self._namespace = namespace
+
+    @property
+    def limits_accounts(self) -> bool:
+        """Whether accounts have a counter of their own, which a known device is spared."""
+        return bool(self._per_account)
 
     async def reserve(
         self, *, account: str, address: str, device_cookie: str | None = None

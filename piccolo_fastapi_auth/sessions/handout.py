@@ -61,7 +61,12 @@ class Handout(Generic[UserT]):
         )
 
     async def answer(
-        self, identity: Identity[UserT], secret: str, *, caller: Caller | None = None
+        self,
+        identity: Identity[UserT],
+        secret: str,
+        *,
+        caller: Caller | None = None,
+        device_cookie: str | None = None,
     ) -> Response:
         """Return the response that carries a credential: a cookie, or tokens in the body."""
         body = await (
@@ -77,4 +82,6 @@ class Handout(Generic[UserT]):
         elif caller is not None and caller.has_cookie:
             # A log-in ended the browser's cookie session: the cookie, good or bad, must not stand beside the token.
             self._transport.clear_cookie(response)
+        if device_cookie is not None:
+            self._transport.set_device_cookie(response, device_cookie)
         return response

@@ -10,7 +10,6 @@ from piccolo.columns import Column
 
 from piccolo_fastapi_auth.database import Database, Row, is_unique_violation
 from piccolo_fastapi_auth.errors import (
-    InvalidCredentialsError,
     TemporarilyUnavailableError,
     UserExistsError,
 )
@@ -102,18 +101,6 @@ class UserService(Generic[UserT]):
             return await self._pool.run(work)
         except PoolFullError as error:
             raise TemporarilyUnavailableError from error
-
-    async def prove(self, user_id: object, password: str) -> Candidate:
-        """Check the password of somebody who is logged in already.
-
-        Raises:
-            InvalidCredentialsError: It is wrong.
-        """
-        candidate = await self.by_id(user_id)
-        verdict = await self.check(password, candidate)
-        if candidate is None or not candidate.active or not verdict.matches:
-            raise InvalidCredentialsError
-        return candidate
 
     async def hash(self, password: str) -> str:
         """Hash a new password in the pool.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from piccolo_fastapi_auth.rate_limits.client_address import (
+from piccolo_fastapi_auth.primitives.client_address import (
     address_bucket,
     client_address,
     trusted_networks,
