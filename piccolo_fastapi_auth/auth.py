@@ -6,7 +6,7 @@ import functools
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Generic, cast
+from typing import Generic
 
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
@@ -15,7 +15,7 @@ from piccolo.table import create_db_tables
 from typing_extensions import TypeVar
 
 from piccolo_fastapi_auth.accounts.router import AccountRoutes
-from piccolo_fastapi_auth.accounts.schemas import ProfileUpdate
+from piccolo_fastapi_auth.accounts.schemas import ProfileUpdate, check_profile
 from piccolo_fastapi_auth.accounts.service import AccountService
 from piccolo_fastapi_auth.current_user import (
     CurrentPrincipal,
@@ -59,25 +59,18 @@ from piccolo_fastapi_auth.sessions.handout import Handout
 from piccolo_fastapi_auth.sessions.lookup import primary_key
 from piccolo_fastapi_auth.sessions.router import SessionRoutes
 from piccolo_fastapi_auth.sessions.service import SessionService
-from piccolo_fastapi_auth.settings import AuthSettings, UserTableSetting
+from piccolo_fastapi_auth.settings import AuthSettings
 from piccolo_fastapi_auth.tables import TABLES
 from piccolo_fastapi_auth.transport import Transport
 from piccolo_fastapi_auth.users.code_guard import CodeGuard
 from piccolo_fastapi_auth.users.scopes import Scopes, ScopesOf
 from piccolo_fastapi_auth.users.service import UserService
 from piccolo_fastapi_auth.users.user import AuthUser, User
-from piccolo_fastapi_auth.users.user_table import UserTableError
-from piccolo_fastapi_auth.users.user_table import user_table as configured_user_table
+from piccolo_fastapi_auth.users.user_table import checked_user_table
 
 WELL_KNOWN = "/.well-known/"
 
 UserT = TypeVar("UserT", bound=AuthUser, default=User)
-
-
-# Columns that no profile schema may write: they decide who a person is and what they may do (AUZ-3).
-_NOT_PROFILE = frozenset(
-    {"username", "password", "email", "active", "admin", "superuser", "last_login"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +127,8 @@ class Auth(Generic[UserT]):
         hasher: PasswordHasher | None = None,
     ) -> None:
         self.settings = settings or AuthSettings()
-        self.user_table = _checked_user_table(user_table, self.settings)
-        _check_profile(profile_schema, self.user_table)
+        self.user_table = checked_user_table(user_table, self.settings)
+        check_profile(profile_schema, self.user_table)
         self.clock = clock
         self.transport = Transport(self.settings)
         self._scopes = Scopes(scopes or {}, scopes_of)
@@ -218,10 +211,15 @@ class Auth(Generic[UserT]):
                 self._database, codes=codes[0] if codes else None, clock=self.clock
             ),
             sealer=Sealer(self.settings.sealing_keys),
+            hold=self.users.hold,
             clock=self.clock,
         )
         self.mfa_flows = MfaFlows(
-            database=self._database, mfa=self.mfa, sessions=self.sessions, guard=self._code_guard
+            database=self._database,
+            users=self.users,
+            mfa=self.mfa,
+            sessions=self.sessions,
+            guard=self._code_guard,
         )
         self._prover = Prover(users=self.users, gate=self._gate, mfa=self.mfa, flows=self.mfa_flows)
         self._assurance = Assurance[UserT](self.settings, self.mfa)
@@ -371,28 +369,3 @@ class Auth(Generic[UserT]):
             # Kept in the file: readers then never wait for the one writer.
             await self.user_table.raw("PRAGMA journal_mode=WAL")
         await create_db_tables(self.user_table, *TABLES, if_not_exists=True)
-
-
-def _checked_user_table(given: type[UserT] | None, settings: AuthSettings) -> type[UserT]:
-    configured = configured_user_table()
-    name = f"{configured.__module__}:{configured.__qualname__}"
-    if given is not None and given is not configured:
-        raise UserTableError(
-            f"user_table is {given.__module__}:{given.__qualname__}, but tables and migrations use {name}. "
-            f"Set PICCOLO_AUTH_USER_TABLE={given.__module__}:{given.__qualname__} in the environment or in .env."
-        )
-    if settings.user_table != UserTableSetting().user_table:
-        raise UserTableError(
-            "give user_table by the environment or .env, where migrations read it too"
-        )
-    table: type[AuthUser] = configured
-    return cast("type[UserT]", table)
-
-
-def _check_profile(schema: type[ProfileUpdate], table: type[AuthUser]) -> None:
-    columns = {column._meta.name for column in table._meta.columns}
-    writable = columns - _NOT_PROFILE - {primary_key(table)._meta.name}
-    if strangers := set(schema.model_fields) - writable:
-        raise ValueError(
-            f"profile_schema has fields that people may not write, or that are no columns: {sorted(strangers)}"
-        )

@@ -164,10 +164,20 @@ class ReauthenticationRequiredError(AuthError):
     status = 401
     message = "Confirm that it is you, then try again."
 
-    def __init__(self, *, max_age: timedelta | None = None) -> None:
-        age = {} if max_age is None else {"max_age": str(int(max_age.total_seconds()))}
-        header = challenge("insufficient_user_authentication", **age)
-        super().__init__(headers={"WWW-Authenticate": header})
+    def __init__(
+        self, *, max_age: timedelta | None = None, methods: Iterable[str] | None = None
+    ) -> None:
+        """Say what is missing: a log-in younger than ``max_age``, or one of ``methods`` as second factor."""
+        missing: dict[str, object] = {}
+        wanted: dict[str, str] = {}
+        if max_age is not None:
+            missing["max_age"] = int(max_age.total_seconds())
+            wanted["max_age"] = str(missing["max_age"])
+        if methods is not None:
+            missing["methods"] = list(methods)
+            wanted["acr_values"] = "mfa"
+        header = challenge("insufficient_user_authentication", **wanted)
+        super().__init__(headers={"WWW-Authenticate": header}, extra=missing)
 
 
 class InvalidRequestError(AuthError):

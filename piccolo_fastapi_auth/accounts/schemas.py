@@ -6,8 +6,14 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from piccolo_fastapi_auth.routing import Body, Password, Text, encodable
+from piccolo_fastapi_auth.users.user import AuthUser
 
 LONGEST_ADDRESS = 254
+
+# Columns that no profile schema may write: they decide who a person is and what they may do (AUZ-3).
+_NOT_PROFILE = frozenset(
+    {"username", "password", "email", "active", "admin", "superuser", "last_login"}
+)
 
 
 def _address(text: str) -> str:
@@ -64,3 +70,17 @@ class ChangePasswordBody(Body):
 
     current_password: Password
     new_password: Password
+
+
+def check_profile(schema: type[ProfileUpdate], table: type[AuthUser]) -> None:
+    """Hold an application's profile schema against its user table.
+
+    Raises:
+        ValueError: A field is no column, or one that people must not write.
+    """
+    columns = {column._meta.name for column in table._meta.columns}
+    writable = columns - _NOT_PROFILE - {table._meta.primary_key._meta.name}
+    if strangers := set(schema.model_fields) - writable:
+        raise ValueError(
+            f"profile_schema has fields that people may not write, or that are no columns: {sorted(strangers)}"
+        )

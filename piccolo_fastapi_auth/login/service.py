@@ -119,6 +119,11 @@ class LoginService(Generic[UserT]):
                 raise InvalidCredentialsError
             if isinstance(decision, NeedsProof):
                 await self._gate.right(checked)
+                if verdict.replacement is not None:
+                    upgraded = await self._users.upgrade(candidate, replacement=verdict.replacement)
+                    if upgraded is None:
+                        continue  # the account changed meanwhile: look again
+                    candidate = upgraded
                 return await self._challenge(attempt, candidate)
             async with self._database.atomic():
                 logged_in = await self._start(
@@ -136,11 +141,17 @@ class LoginService(Generic[UserT]):
         token = await self._challenges.begin(candidate, attempt.wanted)
         if attempt.code is None:
             raise await self._challenges.refusal(token, candidate.user_id)
-        # A form has one field for the code: what cannot be a one-time code is taken for a recovery code.
-        method = "totp" if attempt.code.replace(" ", "").isdigit() else "recovery_code"
+        method = await self._method_of(attempt.code, candidate)
         return await self.complete(
             token, method=method, code=attempt.code, caller=attempt.wanted.caller
         )
+
+    async def _method_of(self, code: str, candidate: Candidate) -> str:
+        """Guess a method, for a form with one field: digits are a one-time code, anything else a recovery code."""
+        is_digits = code.replace(" ", "").replace("-", "").isdigit()
+        usable = await self._mfa.usable(candidate.user_id)
+        fitting = [name for name in usable if (name == "recovery_code") != is_digits]
+        return fitting[0] if fitting else "recovery_code"
 
     async def complete(
         self, token: str, *, method: str, code: str, caller: Caller
@@ -167,6 +178,9 @@ class LoginService(Generic[UserT]):
 
     async def _answer(self, challenge: Open, *, method: str, code: str) -> LoggedIn[UserT] | None:
         """Use up the code and the challenge and begin the session: all of it or nothing."""
+        await self._users.hold(
+            challenge.candidate.user_id
+        )  # in the order in which others take the rows
         if not await self._mfa.prove(challenge.candidate.user_id, method=method, code=code):
             return None
         await self._challenges.consume(challenge)
@@ -190,6 +204,8 @@ class LoginService(Generic[UserT]):
         caller = wanted.caller
         if not await self._users.admit(candidate, replacement=replacement):
             return None
+        if len(methods) == 1 and await self._mfa.is_enrolled(candidate.user_id):
+            return None  # enrolled since it was checked: look again, and ask for it
         if caller.cookie_digest is not None:  # no fixation: the browser's old session ends here
             await self._sessions.end_by_cookie(caller.cookie_digest)
         started = await self._sessions.start(

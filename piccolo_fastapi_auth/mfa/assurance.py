@@ -42,5 +42,6 @@ class Assurance(Generic[UserT]):
         if is_multi_factor(identity.session.methods):
             return
         if await self._mfa.is_enrolled(identity.session.user_id):
-            raise ReauthenticationRequiredError
+            methods = await self._mfa.usable(identity.session.user_id)
+            raise ReauthenticationRequiredError(methods=methods)
         raise MfaEnrolmentRequiredError

@@ -1,17 +1,28 @@
 """Sequences around second factors: confirm, remove, make codes anew. Each is one transaction."""
 
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 from uuid import UUID
 
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.errors import InvalidCodeError, MfaEnrolmentRequiredError
 from piccolo_fastapi_auth.mfa.service import Enrolled, MfaService
-from piccolo_fastapi_auth.sessions.records import Session
+from piccolo_fastapi_auth.sessions.records import Identity, Session
 from piccolo_fastapi_auth.sessions.service import SessionService
 from piccolo_fastapi_auth.users.code_guard import CodeGuard
+from piccolo_fastapi_auth.users.service import UserService
 from piccolo_fastapi_auth.users.user import AuthUser
 
 UserT = TypeVar("UserT", bound=AuthUser)
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """A second factor that is now active; recovery codes with the first only; a new cookie where one came."""
+
+    enrolled: Enrolled
+    recovery_codes: list[str] = field(repr=False)
+    cookie: str | None = field(repr=False)
 
 
 class MfaFlows(Generic[UserT]):
@@ -21,39 +32,45 @@ class MfaFlows(Generic[UserT]):
         self,
         *,
         database: Database,
+        users: UserService[UserT],
         mfa: MfaService,
         sessions: SessionService[UserT],
         guard: CodeGuard,
     ) -> None:
         self._database = database
         self._mfa = mfa
+        self._users = users
         self._sessions = sessions
         self._guard = guard
 
     async def confirm(
-        self, session: Session, enrolment_id: UUID, code: str, *, method: str
-    ) -> tuple[Enrolled, list[str]]:
-        """Activate an enrolment; every other session ends. Returns recovery codes with the first factor only.
+        self, identity: Identity[UserT], enrolment_id: UUID, code: str, *, method: str
+    ) -> Confirmation:
+        """Activate an enrolment; every other session ends, and this one's cookie is a new one (ASVS 7.2.4).
 
         Raises:
             NotFoundError: No such enrolment waits, or it is somebody else's.
             InvalidCodeError: The code is wrong; the enrolment still waits.
             RateLimitedError: Too many wrong codes.
         """
-        user_id = session.user_id
+        session, user_id = identity.session, identity.session.user_id
         row = await self._mfa.waiting(user_id, enrolment_id, method=method)
         await self._guard.reserve(user_id)
         async with self._database.atomic():
-            # First, because it also holds the person's row: of two devices confirmed at once one is the first.
+            await self._users.hold(user_id)  # of two devices confirmed at once one is the first
             await self._guard.give_back(user_id)
             first = not await self._mfa.is_enrolled(user_id)
             if not await self._mfa.confirm(row, code):
                 raise InvalidCodeError  # rolls the giving back back, too
             codes = await self._mfa.recovery.regenerate(user_id) if first else []
             await self._sessions.end_all(user_id, but=session.id)
-            await self._sessions.add_method(session, method)
+            cookie = None
+            if session.transport == "cookie":
+                cookie = await self._sessions.renew(identity, methods=[method])
+            else:  # its answer has no room for new tokens
+                await self._sessions.add_method(session, method)
         enrolled = [one for one in await self._mfa.of_user(user_id) if one.id == enrolment_id]
-        return enrolled[0], codes
+        return Confirmation(enrolled[0], codes, cookie)
 
     async def remove(self, session: Session, enrolment_id: UUID) -> None:
         """Remove an enrolment; every other session ends.
@@ -62,6 +79,7 @@ class MfaFlows(Generic[UserT]):
             NotFoundError: There is none, or it is somebody else's.
         """
         async with self._database.atomic():
+            await self._users.hold(session.user_id)
             await self._mfa.remove(session.user_id, enrolment_id)
             await self._sessions.end_all(session.user_id, but=session.id)
 
@@ -72,6 +90,7 @@ class MfaFlows(Generic[UserT]):
             MfaEnrolmentRequiredError: There is no second factor to stand in for.
         """
         async with self._database.atomic():
+            await self._users.hold(user_id)
             if not await self._mfa.is_enrolled(user_id):
                 raise MfaEnrolmentRequiredError
             return await self._mfa.recovery.regenerate(user_id)

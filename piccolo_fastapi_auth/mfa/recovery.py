@@ -32,12 +32,14 @@ class RecoveryService:
     async def left(self, user_id: object) -> int:
         """Return how many codes are unused."""
         table = AuthRecoveryCode
+        if self._codes is None:
+            return 0
         return int(await table.count().where(table.user == user_id, table.used_at.is_null()))
 
     async def use(self, user_id: object, code: str) -> bool:
         """Use a code up; of several who present it at once, one is told that it was good."""
         hashed, table = digest(code), AuthRecoveryCode
-        if hashed is None:
+        if hashed is None or self._codes is None:
             return False
         used = await self._database.write(
             table.update({table.used_at: self._clock()})

@@ -111,13 +111,17 @@ class MfaRoutes(Generic[UserT]):
         return begin
 
     def _confirm(self, method: MfaMethod) -> Callable[..., Awaitable[Confirmed]]:
-        async def confirm(request: Request, body: ConfirmBody) -> Confirmed:
-            """Finish an enrolment with its first code. Every other session ends."""
-            session = (await self._strong(request)).session
-            enrolled, codes = await self._flows.confirm(
-                session, body.id, body.code, method=method.name
-            )
-            return Confirmed(method=_out(enrolled), recovery_codes=codes)
+        async def confirm(request: Request, response: Response, body: ConfirmBody) -> Confirmed:
+            """Finish an enrolment with its first code. Every other session ends, and the cookie is a new one."""
+            identity = await self._strong(request)
+            done = await self._flows.confirm(identity, body.id, body.code, method=method.name)
+            if done.cookie is not None:
+                now = self._authenticator.clock()
+                expires_at = now + self._settings.session_lifetime
+                self._authenticator.transport.set_cookie(
+                    response, done.cookie, expires_at=expires_at, now=now
+                )
+            return Confirmed(method=_out(done.enrolled), recovery_codes=done.recovery_codes)
 
         return confirm
 
@@ -147,7 +151,7 @@ class MfaRoutes(Generic[UserT]):
         if self._authenticator.clock() - session.authenticated_at > age:
             raise ReauthenticationRequiredError(max_age=age)
         if not is_multi_factor(session.methods) and await self._mfa.is_enrolled(session.user_id):
-            raise ReauthenticationRequiredError(max_age=age)
+            raise ReauthenticationRequiredError(methods=await self._mfa.usable(session.user_id))
         return identity
 
 

@@ -1,7 +1,7 @@
 """Second factors of people: enrol, confirm, prove, rename, remove. The only reader and writer of sealed states."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
@@ -48,12 +48,14 @@ class MfaService:
         methods: Sequence[MfaMethod],
         recovery: RecoveryService,
         sealer: Sealer,
+        hold: Callable[[object], Awaitable[None]],
         clock: Clock,
     ) -> None:
         self._database = database
         self.methods = {method.name: method for method in methods}
         self.recovery = recovery
         self._sealer = sealer
+        self._hold = hold
         self._clock = clock
 
     async def is_enrolled(self, user_id: object) -> bool:
@@ -102,6 +104,7 @@ class MfaService:
             created_at=self._clock(),
         )
         async with self._database.atomic():
+            await self._hold(user_id)
             await table.delete().where(
                 table.user == user_id, table.method == method, table.confirmed_at.is_null()
             )
@@ -210,13 +213,19 @@ class MfaService:
     async def reseal(self) -> int:
         """Seal again, under the newest key, what an older key sealed; return how many rows changed."""
         changed = 0
-        table = AuthMfaMethod
-        for row in await table.select(*_STATE):
-            if self._sealer.needs_resealing(str(row["state"])):
+        for row in await AuthMfaMethod.select(*_STATE):
+            try:
+                if not self._sealer.needs_resealing(str(row["state"])):
+                    continue
                 state = self._sealer.open(
                     str(row["state"]), bound_to=_bound_to(row["id"], row["user"])
                 )
-                changed += await self._swap(row, state, {})
+            except SealError:
+                logger.warning(
+                    "The second factor %s opens under no key and stays as it is.", row["id"]
+                )
+                continue
+            changed += await self._swap(row, state, {})
         return changed
 
     def _proven(self, row: Row, code: str) -> bytes | None:

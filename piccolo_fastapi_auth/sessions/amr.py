@@ -9,7 +9,7 @@ _TO_AMR = {
     "email_code": "otp",
     "passkey": "hwk",
 }
-_POSSESSED = frozenset({"totp", "recovery_code", "passkey"})
+_NO_SECOND_FACTOR = frozenset({"password", "email_code"})
 _FROM_AMR = {"pwd": "password", "otp": "totp", "hwk": "passkey"}
 
 
@@ -23,11 +23,12 @@ def to_amr(methods: Iterable[str]) -> tuple[str, ...]:
 def is_multi_factor(methods: Iterable[str]) -> bool:
     """Say whether two factors were used: one known and one possessed.
 
+    Every method but the password is something possessed, also an application's own.
     A code by e-mail counts for nothing here (NIST SP 800-63B-4 section 3.1.3.1): whoever can reset the password
     by e-mail can read it too.
     """
     used = set(methods)
-    return "password" in used and bool(used & _POSSESSED)
+    return "password" in used and bool(used - _NO_SECOND_FACTOR)
 
 
 def from_amr(values: Iterable[str]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar, cast
 
@@ -121,6 +121,19 @@ class UserService(Generic[UserT]):
         found = await self._table.exists().where(self._table.password.like(f"{LEGACY_PREFIX}%"))
         self._no_legacy_until = None if found else now + LEGACY_CHECK_INTERVAL
         return bool(found)
+
+    async def hold(self, user_id: object) -> None:
+        """Hold a person's row until the transaction ends: what changes their factors waits for log-ins, and they for it."""
+        table = self._table
+        await self._database.write(
+            table.update({table.active: table.active}).where(self._key == user_id)
+        )
+
+    async def upgrade(self, candidate: Candidate, *, replacement: str) -> Candidate | None:
+        """Store a stronger hash of the same password; ``None`` when the account changed since it was checked."""
+        if not await self._update(candidate, {self._table.password: replacement}):
+            return None
+        return replace(candidate, password_hash=replacement)
 
     async def admit(self, candidate: Candidate, *, replacement: str | None) -> bool:
         """Note a log-in and upgrade the hash, if person and password are still what was checked.

@@ -7,12 +7,15 @@ imports this library.
 import functools
 import importlib
 import importlib.util
+from typing import TypeVar, cast
 
 from piccolo.columns.reference import LazyTableReference
 from piccolo.table import Table
 
-from piccolo_fastapi_auth.settings import UserTableSetting
+from piccolo_fastapi_auth.settings import AuthSettings, UserTableSetting
 from piccolo_fastapi_auth.users.user import AuthUser
+
+UserT = TypeVar("UserT", bound=AuthUser)
 
 
 class UserTableError(ValueError):
@@ -39,6 +42,26 @@ def user_table() -> type[AuthUser]:
             f"PICCOLO_AUTH_USER_TABLE={name} must be a subclass of piccolo_fastapi_auth.AuthUser"
         )
     return table
+
+
+def checked_user_table(given: type[UserT] | None, settings: AuthSettings) -> type[UserT]:
+    """Return the user table of an ``Auth``: the configured one, which the given one must be.
+
+    Raises:
+        UserTableError: They differ.
+    """
+    configured = user_table()
+    name = f"{configured.__module__}:{configured.__qualname__}"
+    if given is not None and given is not configured:
+        raise UserTableError(
+            f"user_table is {given.__module__}:{given.__qualname__}, but tables and migrations use {name}. "
+            f"Set PICCOLO_AUTH_USER_TABLE={given.__module__}:{given.__qualname__} in the environment or in .env."
+        )
+    if settings.user_table != UserTableSetting().user_table:
+        raise UserTableError(
+            "give user_table by the environment or .env, where migrations read it too"
+        )
+    return cast("type[UserT]", configured)
 
 
 def user_app() -> str:
