@@ -1,22 +1,18 @@
 """``Auth``: the only place where parts meet."""
 
 import contextlib
-import dataclasses
 import functools
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
 from piccolo.engine.sqlite import SQLiteEngine
 from piccolo.table import create_db_tables
 from typing_extensions import TypeVar
 
-from piccolo_fastapi_auth.accounts.router import AccountRoutes
 from piccolo_fastapi_auth.accounts.schemas import ProfileUpdate, check_profile
-from piccolo_fastapi_auth.accounts.service import AccountService
 from piccolo_fastapi_auth.current_user import (
     CurrentPrincipal,
     CurrentSession,
@@ -25,63 +21,25 @@ from piccolo_fastapi_auth.current_user import (
     Require,
     SignedIn,
 )
-from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.login.hooks import Hooks, LoginHooks, as_tuple
-from piccolo_fastapi_auth.login.oauth import OAuthRoute
-from piccolo_fastapi_auth.login.router import LoginRoutes
-from piccolo_fastapi_auth.login.service import LoginService
-from piccolo_fastapi_auth.mfa.assurance import Assurance
-from piccolo_fastapi_auth.mfa.challenge import Challenges
-from piccolo_fastapi_auth.mfa.flows import MfaFlows
 from piccolo_fastapi_auth.mfa.method import MfaMethod
 from piccolo_fastapi_auth.mfa.methods.recovery_codes import RecoveryCodes
 from piccolo_fastapi_auth.mfa.methods.totp import Totp
-from piccolo_fastapi_auth.mfa.proof import Prover
-from piccolo_fastapi_auth.mfa.recovery import RecoveryService
-from piccolo_fastapi_auth.mfa.router import MfaRoutes
-from piccolo_fastapi_auth.mfa.service import MfaService
 from piccolo_fastapi_auth.middleware import AuthMiddleware
-from piccolo_fastapi_auth.one_time_tokens.service import OneTimeTokens
 from piccolo_fastapi_auth.openapi import SchemeNames, describe
-from piccolo_fastapi_auth.password_gate import PasswordGate
+from piccolo_fastapi_auth.parts import Chosen, Parts
 from piccolo_fastapi_auth.primitives.clock import Clock, utc_now
-from piccolo_fastapi_auth.primitives.hash_pool import HashPool
-from piccolo_fastapi_auth.primitives.opaque_tokens import derive_key
 from piccolo_fastapi_auth.primitives.passwords import PasswordHasher
-from piccolo_fastapi_auth.primitives.sealing import Sealer
 from piccolo_fastapi_auth.rate_limits.dependencies import CostFunction, KeyFunction, RateLimit
-from piccolo_fastapi_auth.rate_limits.limiter import RateLimiter
-from piccolo_fastapi_auth.rate_limits.login_guard import LoginGuard
-from piccolo_fastapi_auth.routing import Guards, QuickRouter, new_router
-from piccolo_fastapi_auth.sessions.access_tokens import AccessTokens
-from piccolo_fastapi_auth.sessions.authenticator import Authenticator
-from piccolo_fastapi_auth.sessions.handout import Handout
-from piccolo_fastapi_auth.sessions.lookup import primary_key
-from piccolo_fastapi_auth.sessions.router import SessionRoutes
-from piccolo_fastapi_auth.sessions.service import SessionService
+from piccolo_fastapi_auth.routers import WELL_KNOWN, build_routers, together
+from piccolo_fastapi_auth.routing import Guards, new_router
 from piccolo_fastapi_auth.settings import AuthSettings
 from piccolo_fastapi_auth.tables import TABLES
-from piccolo_fastapi_auth.transport import Transport
-from piccolo_fastapi_auth.users.code_guard import CodeGuard
 from piccolo_fastapi_auth.users.scopes import Scopes, ScopesOf
-from piccolo_fastapi_auth.users.service import UserService
 from piccolo_fastapi_auth.users.user import AuthUser, User
 from piccolo_fastapi_auth.users.user_table import checked_user_table
 
-WELL_KNOWN = "/.well-known/"
-
 UserT = TypeVar("UserT", bound=AuthUser, default=User)
-
-
-@dataclass(frozen=True, slots=True)
-class Routers:
-    """The prebuilt routers, one a slice, each with the configured prefix."""
-
-    login: APIRouter
-    sessions: APIRouter
-    mfa: APIRouter
-    accounts: APIRouter
-    keys: APIRouter
 
 
 class Auth(Generic[UserT]):
@@ -130,23 +88,28 @@ class Auth(Generic[UserT]):
         self.user_table = checked_user_table(user_table, self.settings)
         check_profile(profile_schema, self.user_table)
         self.clock = clock
-        self.transport = Transport(self.settings)
-        self._scopes = Scopes(scopes or {}, scopes_of)
-        self._hooks = LoginHooks(
-            as_tuple(before_login), as_tuple(after_login), as_tuple(login_failed)
-        )
-        self._profile_schema = profile_schema
         self._running = 0
-        self.limiter = RateLimiter(
-            self.settings.rate_limit_storage,
-            trusted_proxies=self.settings.trusted_proxies,
-            clock=clock,
+        self._parts = Parts(
+            Chosen(
+                settings=self.settings,
+                user_table=self.user_table,
+                mfa=[Totp(), RecoveryCodes()] if mfa is None else mfa,
+                scopes=Scopes(scopes or {}, scopes_of),
+                hooks=LoginHooks(
+                    as_tuple(before_login), as_tuple(after_login), as_tuple(login_failed)
+                ),
+                clock=clock,
+                hasher=hasher or PasswordHasher(),
+            )
         )
-        self._build_people(hasher or PasswordHasher())
-        self._build_gate()
-        self._build_mfa([Totp(), RecoveryCodes()] if mfa is None else mfa)
+        self.transport = self._parts.transport
+        self.limiter = self._parts.limiter
+        self.users = self._parts.users
+        self.sessions = self._parts.sessions
+        self.mfa = self._parts.mfa
+        self.mfa_flows = self._parts.mfa_flows
         self._build_guards()
-        self._build_routers()
+        self._build_routers(profile_schema)
 
     def rate_limit(
         self,
@@ -169,72 +132,15 @@ class Auth(Generic[UserT]):
         """
         return self.limiter.limit(rate, key=key, bucket=bucket, cost=cost)
 
-    def _build_people(self, hasher: PasswordHasher) -> None:
-        settings, clock = self.settings, self.clock
-        self._database = Database(self.user_table)
-        self._pool = HashPool(workers=settings.hash_concurrency, queue=settings.hash_queue)
-        self.users = UserService(
-            self._database, self.user_table, hasher=hasher, pool=self._pool, clock=clock
-        )
-        self.sessions = SessionService(self._database, self.user_table, settings, clock=clock)
-        self._tokens = AccessTokens(settings, clock=clock, user_key=primary_key(self.user_table))
-        self._authenticator = Authenticator(
-            transport=self.transport,
-            sessions=self.sessions,
-            tokens=self._tokens,
-            scopes=self._scopes,
-            clock=clock,
-        )
-
-    def _build_gate(self) -> None:
-        keys = [derive_key(secret, purpose="login guard") for secret in self.settings.secrets]
-        settings, new = (
-            self.settings,
-            functools.partial(LoginGuard, self.limiter.service, keys, clock=self.clock),
-        )
-        self._gate = PasswordGate(
-            users=self.users,
-            passwords=new(
-                per_address=settings.login_limit_per_ip,
-                per_account=settings.login_limit_per_account,
-            ),
-            codes=new(per_address=settings.login_limit_per_ip, per_account="", namespace="CODE"),
-        )
-
-    def _build_mfa(self, methods: Sequence[MfaMethod | RecoveryCodes]) -> None:
-        codes = [method for method in methods if isinstance(method, RecoveryCodes)]
-        self._code_guard = CodeGuard(self._database, clock=self.clock)
-        self.mfa = MfaService(
-            self._database,
-            methods=[method for method in methods if not isinstance(method, RecoveryCodes)],
-            recovery=RecoveryService(
-                self._database, codes=codes[0] if codes else None, clock=self.clock
-            ),
-            sealer=Sealer(self.settings.sealing_keys),
-            hold=self.users.hold,
-            clock=self.clock,
-        )
-        self.mfa_flows = MfaFlows(
-            database=self._database,
-            users=self.users,
-            mfa=self.mfa,
-            sessions=self.sessions,
-            guard=self._code_guard,
-        )
-        self._prover = Prover(users=self.users, gate=self._gate, mfa=self.mfa, flows=self.mfa_flows)
-        self._assurance = Assurance[UserT](self.settings, self.mfa)
-
     def _build_guards(self) -> None:
         self._names = SchemeNames.of(self.settings.prefix)
-        stem = self._names.password.removesuffix("password")
-        self._operations = "" if stem == "auth_" else stem
         token_url = f"{self.settings.prefix.lstrip('/')}/token"
         flow = OAuthFlowPassword(
-            tokenUrl=token_url, refreshUrl=token_url, scopes=self._scopes.declared
+            tokenUrl=token_url, refreshUrl=token_url, scopes=self._parts.scopes.declared
         )
         self._guard_parts = (
-            self._authenticator,
-            self._assurance,
+            self._parts.authenticator,
+            self._parts.assurance,
             self._names.password,
             OAuth2(flows=OAuthFlows(password=flow)),
         )
@@ -264,77 +170,19 @@ class Auth(Generic[UserT]):
             fresh_user=self.require(fresh=self.settings.reauthentication_age),
         )
 
-    def _build_routers(self) -> None:
-        guards = self._own_guards()
-        handout = Handout(
-            transport=self.transport,
-            tokens=self._tokens,
-            scopes=self._scopes,
-            assurance=self._assurance,
-            clock=self.clock,
+    def _build_routers(self, profile_schema: type[ProfileUpdate]) -> None:
+        prefix, stem = self.settings.prefix, self._names.password.removesuffix("password")
+        operations = "" if stem == "auth_" else stem
+        new = functools.partial(new_router, operations=operations, lifespan=self.lifespan)
+        self.routers = build_routers(
+            self._parts,
+            self._own_guards(),
+            new=functools.partial(new, prefix=prefix),
+            new_well_known=functools.partial(new, marks=[WELL_KNOWN]),
+            operations=operations,
+            profile_schema=profile_schema,
         )
-        new = functools.partial(
-            new_router,
-            prefix=self.settings.prefix,
-            operations=self._operations,
-            lifespan=self.lifespan,
-        )
-        self.routers = Routers(
-            new(),
-            new(),
-            new(),
-            new(),
-            new_router(marks=[WELL_KNOWN], operations=self._operations, lifespan=self.lifespan),
-        )
-        self._login_routes(guards, handout)
-        SessionRoutes(
-            settings=self.settings, transport=self.transport, sessions=self.sessions, tokens=self._tokens,
-            authenticator=self._authenticator, handout=handout, guards=guards,
-        ).add_to(self.routers.sessions, keys=self.routers.keys)  # fmt: skip
-        MfaRoutes(
-            settings=self.settings,
-            mfa=self.mfa,
-            flows=self.mfa_flows,
-            authenticator=self._authenticator,
-            guards=guards,
-        ).add_to(self.routers.mfa)
-        accounts = AccountService(
-            self.settings,
-            database=self._database,
-            users=self.users,
-            sessions=self.sessions,
-            prover=self._prover,
-            gate=self._gate,
-        )
-        AccountRoutes(
-            settings=self.settings, transport=self.transport, accounts=accounts, users=self.users,
-            authenticator=self._authenticator, handout=handout, guards=guards, profile_schema=self._profile_schema,
-        ).add_to(self.routers.accounts)  # fmt: skip
-        self.router = QuickRouter(marks=[f"{self.settings.prefix}/", WELL_KNOWN])
-        for field in dataclasses.fields(self.routers):
-            self.router.include_router(getattr(self.routers, field.name))
-
-    def _login_routes(self, guards: Guards, handout: Handout[UserT]) -> None:
-        tokens = OneTimeTokens(self._database, clock=self.clock)
-        challenges = Challenges(
-            tokens=tokens,
-            mfa=self.mfa,
-            users=self.users,
-            lifetime=self.settings.mfa_token_lifetime,
-        )
-        login = LoginService(
-            database=self._database, users=self.users, gate=self._gate, sessions=self.sessions, mfa=self.mfa,
-            challenges=challenges,
-            guard=self._code_guard, assurance=self._assurance, login_hooks=self._hooks, clock=self.clock,
-        )  # fmt: skip
-        routes = LoginRoutes(
-            transport=self.transport, login=login, prover=self._prover, sessions=self.sessions, scopes=self._scopes,
-            authenticator=self._authenticator, handout=handout, guards=guards,
-        )  # fmt: skip
-        routes.add_to(self.routers.login)
-        token_router = new_router(OAuthRoute, operations=self._operations)
-        routes.add_token_to(token_router)
-        self.routers.login.include_router(token_router)
+        self.router = together(self.routers, prefix=prefix)
 
     def install(self, app: FastAPI) -> None:
         """Add the thin middleware and the OpenAPI details. Optional, and harmless when called twice."""
@@ -350,22 +198,20 @@ class Auth(Generic[UserT]):
         """Open what is fast when kept open, and close it. Every router of this ``Auth`` brings it along."""
         self._running += 1
         if self._running == 1:
-            await self._database.open()
+            await self._parts.open()
         try:
             yield
         finally:
             self._running -= 1
             if self._running == 0:
-                await self._database.close()
-                self._pool.close()
-                await self.limiter.aclose()
+                await self._parts.close()
 
     async def create_tables(self) -> None:
         """Make every table and index, and the user table, if they are missing.
 
         For development, tests and the example; production runs ``piccolo migrations forwards all``.
         """
-        if isinstance(self._database.engine, SQLiteEngine):
+        if isinstance(self._parts.database.engine, SQLiteEngine):
             # Kept in the file: readers then never wait for the one writer.
             await self.user_table.raw("PRAGMA journal_mode=WAL")
         await create_db_tables(self.user_table, *TABLES, if_not_exists=True)

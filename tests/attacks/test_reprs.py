@@ -20,6 +20,7 @@ from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.login.schemas import LoginBody, VerifyBody
 from piccolo_fastapi_auth.login.service import Attempt, LoggedIn
 from piccolo_fastapi_auth.mfa.challenge import Wanted
+from piccolo_fastapi_auth.mfa.flows import Confirmation
 from piccolo_fastapi_auth.mfa.method import Begun, Proof
 from piccolo_fastapi_auth.mfa.methods.totp import TotpEnrolment
 from piccolo_fastapi_auth.mfa.schemas import (
@@ -29,6 +30,7 @@ from piccolo_fastapi_auth.mfa.schemas import (
     NewRecoveryCodes,
     ProofBody,
 )
+from piccolo_fastapi_auth.mfa.service import Enrolled
 from piccolo_fastapi_auth.one_time_tokens.service import Pending
 from piccolo_fastapi_auth.primitives.jwt_keys import load_keys
 from piccolo_fastapi_auth.primitives.sealing import Sealer
@@ -93,6 +95,9 @@ HOLDERS: Final[dict[str, Callable[[], object]]] = {
     ),
     "TotpEnrolment": lambda: TotpEnrolment(id=uuid4(), secret=MARK, otpauth_uri=MARK, qr_svg=MARK),
     "Confirmed": lambda: Confirmed(method=METHOD, recovery_codes=[MARK]),
+    "Confirmation": lambda: Confirmation(
+        Enrolled(uuid4(), "totp", "", datetime(2026, 1, 1, tzinfo=UTC), None), [MARK], MARK
+    ),
     "NewRecoveryCodes": lambda: NewRecoveryCodes(recovery_codes=[MARK]),
 }
 

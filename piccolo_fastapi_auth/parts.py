@@ -1,0 +1,171 @@
+"""The services of one ``Auth``, built in the order in which they need each other."""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from piccolo_fastapi_auth.accounts.service import AccountService
+from piccolo_fastapi_auth.database import Database
+from piccolo_fastapi_auth.login.hooks import LoginHooks
+from piccolo_fastapi_auth.login.service import LoginService
+from piccolo_fastapi_auth.mfa.assurance import Assurance
+from piccolo_fastapi_auth.mfa.challenge import Challenges
+from piccolo_fastapi_auth.mfa.flows import MfaFlows
+from piccolo_fastapi_auth.mfa.method import MfaMethod
+from piccolo_fastapi_auth.mfa.methods.recovery_codes import RecoveryCodes
+from piccolo_fastapi_auth.mfa.proof import Prover
+from piccolo_fastapi_auth.mfa.recovery import RecoveryService
+from piccolo_fastapi_auth.mfa.service import MfaService
+from piccolo_fastapi_auth.one_time_tokens.service import OneTimeTokens
+from piccolo_fastapi_auth.password_gate import PasswordGate
+from piccolo_fastapi_auth.primitives.clock import Clock
+from piccolo_fastapi_auth.primitives.hash_pool import HashPool
+from piccolo_fastapi_auth.primitives.opaque_tokens import derive_key
+from piccolo_fastapi_auth.primitives.passwords import PasswordHasher
+from piccolo_fastapi_auth.primitives.sealing import Sealer
+from piccolo_fastapi_auth.rate_limits.limiter import RateLimiter
+from piccolo_fastapi_auth.rate_limits.login_guard import LoginGuard
+from piccolo_fastapi_auth.sessions.access_tokens import AccessTokens
+from piccolo_fastapi_auth.sessions.authenticator import Authenticator
+from piccolo_fastapi_auth.sessions.handout import Handout
+from piccolo_fastapi_auth.sessions.lookup import primary_key
+from piccolo_fastapi_auth.sessions.service import SessionService
+from piccolo_fastapi_auth.settings import AuthSettings
+from piccolo_fastapi_auth.transport import Transport
+from piccolo_fastapi_auth.users.code_guard import CodeGuard
+from piccolo_fastapi_auth.users.scopes import Scopes
+from piccolo_fastapi_auth.users.service import UserService
+from piccolo_fastapi_auth.users.user import AuthUser
+
+UserT = TypeVar("UserT", bound=AuthUser)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen(Generic[UserT]):
+    """What an application gave to its ``Auth``, checked and with the defaults filled in."""
+
+    settings: AuthSettings
+    user_table: type[UserT]
+    mfa: Sequence[MfaMethod | RecoveryCodes]
+    scopes: Scopes[UserT]
+    hooks: LoginHooks
+    clock: Clock
+    hasher: PasswordHasher
+
+
+class Parts(Generic[UserT]):
+    """The services of one ``Auth``. Nothing here is shared with another one."""
+
+    def __init__(self, chosen: Chosen[UserT]) -> None:
+        self.settings, self.clock, self.scopes = chosen.settings, chosen.clock, chosen.scopes
+        self.transport = Transport(chosen.settings)
+        self.limiter = RateLimiter(
+            chosen.settings.rate_limit_storage,
+            trusted_proxies=chosen.settings.trusted_proxies,
+            clock=chosen.clock,
+        )
+        self.database = Database(chosen.user_table)
+        self.pool = HashPool(
+            workers=chosen.settings.hash_concurrency, queue=chosen.settings.hash_queue
+        )
+        self._build_people(chosen)
+        self._build_gate()
+        self._build_mfa(chosen.mfa)
+        self._build_flows(chosen.hooks)
+
+    def _build_people(self, chosen: Chosen[UserT]) -> None:
+        settings, table, clock = chosen.settings, chosen.user_table, chosen.clock
+        self.users = UserService(
+            self.database, table, hasher=chosen.hasher, pool=self.pool, clock=clock
+        )
+        self.sessions = SessionService(self.database, table, settings, clock=clock)
+        self.tokens = AccessTokens(settings, clock=clock, user_key=primary_key(table))
+        self.authenticator = Authenticator(
+            transport=self.transport,
+            sessions=self.sessions,
+            tokens=self.tokens,
+            scopes=self.scopes,
+            clock=clock,
+        )
+
+    def _build_gate(self) -> None:
+        settings = self.settings
+        keys = [derive_key(secret, purpose="login guard") for secret in settings.secrets]
+        new = functools.partial(LoginGuard, self.limiter.service, keys, clock=self.clock)
+        self.gate = PasswordGate(
+            users=self.users,
+            passwords=new(
+                per_address=settings.login_limit_per_ip,
+                per_account=settings.login_limit_per_account,
+            ),
+            codes=new(per_address=settings.login_limit_per_ip, per_account="", namespace="CODE"),
+        )
+
+    def _build_mfa(self, methods: Sequence[MfaMethod | RecoveryCodes]) -> None:
+        codes = [method for method in methods if isinstance(method, RecoveryCodes)]
+        self.code_guard = CodeGuard(self.database, clock=self.clock)
+        self.mfa = MfaService(
+            self.database,
+            methods=[method for method in methods if not isinstance(method, RecoveryCodes)],
+            recovery=RecoveryService(
+                self.database, codes=codes[0] if codes else None, clock=self.clock
+            ),
+            sealer=Sealer(self.settings.sealing_keys),
+            hold=self.users.hold,
+            clock=self.clock,
+        )
+        self.mfa_flows = MfaFlows(
+            database=self.database,
+            users=self.users,
+            mfa=self.mfa,
+            sessions=self.sessions,
+            guard=self.code_guard,
+        )
+        self.prover = Prover(users=self.users, gate=self.gate, mfa=self.mfa, flows=self.mfa_flows)
+        self.assurance = Assurance[UserT](self.settings, self.mfa)
+
+    def _build_flows(self, login_hooks: LoginHooks) -> None:
+        self.one_time_tokens = OneTimeTokens(self.database, clock=self.clock)
+        self.login = LoginService(
+            database=self.database,
+            users=self.users,
+            gate=self.gate,
+            sessions=self.sessions,
+            mfa=self.mfa,
+            challenges=Challenges(
+                tokens=self.one_time_tokens,
+                mfa=self.mfa,
+                users=self.users,
+                lifetime=self.settings.mfa_token_lifetime,
+            ),
+            guard=self.code_guard,
+            assurance=self.assurance,
+            login_hooks=login_hooks,
+            clock=self.clock,
+        )
+        self.accounts = AccountService(
+            self.settings,
+            database=self.database,
+            users=self.users,
+            sessions=self.sessions,
+            prover=self.prover,
+            gate=self.gate,
+        )
+        self.handout = Handout(
+            transport=self.transport,
+            tokens=self.tokens,
+            scopes=self.scopes,
+            assurance=self.assurance,
+            clock=self.clock,
+        )
+
+    async def open(self) -> None:
+        """Open what is fast when kept open."""
+        await self.database.open()
+
+    async def close(self) -> None:
+        """Close what `open` opened, and what opened itself on first use."""
+        await self.database.close()
+        self.pool.close()
+        await self.limiter.aclose()

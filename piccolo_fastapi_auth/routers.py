@@ -1,0 +1,75 @@
+"""The prebuilt routers: one a slice, each with the configured prefix."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from fastapi import APIRouter
+
+from piccolo_fastapi_auth.accounts.router import AccountRoutes
+from piccolo_fastapi_auth.accounts.schemas import ProfileUpdate
+from piccolo_fastapi_auth.login.oauth import OAuthRoute
+from piccolo_fastapi_auth.login.router import LoginRoutes
+from piccolo_fastapi_auth.mfa.router import MfaRoutes
+from piccolo_fastapi_auth.parts import Parts
+from piccolo_fastapi_auth.routing import Guards, QuickRouter, new_router
+from piccolo_fastapi_auth.sessions.router import SessionRoutes
+from piccolo_fastapi_auth.users.user import AuthUser
+
+UserT = TypeVar("UserT", bound=AuthUser)
+
+WELL_KNOWN = "/.well-known/"
+
+
+@dataclass(frozen=True, slots=True)
+class Routers:
+    """The prebuilt routers, one a slice, each with the configured prefix."""
+
+    login: APIRouter
+    sessions: APIRouter
+    mfa: APIRouter
+    accounts: APIRouter
+    keys: APIRouter
+
+
+def build_routers(
+    parts: Parts[UserT],
+    guards: Guards,
+    *,
+    new: Callable[[], APIRouter],
+    new_well_known: Callable[[], APIRouter],
+    operations: str,
+    profile_schema: type[ProfileUpdate],
+) -> Routers:
+    """Make the routers of every slice over the services of one ``Auth``."""
+    routers = Routers(new(), new(), new(), new(), new_well_known())
+    login = LoginRoutes(
+        transport=parts.transport, login=parts.login, prover=parts.prover, sessions=parts.sessions,
+        scopes=parts.scopes, authenticator=parts.authenticator, handout=parts.handout, guards=guards,
+    )  # fmt: skip
+    login.add_to(routers.login)
+    token_router = new_router(OAuthRoute, operations=operations)
+    login.add_token_to(token_router)
+    routers.login.include_router(token_router)
+    SessionRoutes(
+        settings=parts.settings, transport=parts.transport, sessions=parts.sessions, tokens=parts.tokens,
+        authenticator=parts.authenticator, handout=parts.handout, guards=guards,
+    ).add_to(routers.sessions, keys=routers.keys)  # fmt: skip
+    MfaRoutes(
+        settings=parts.settings, mfa=parts.mfa, flows=parts.mfa_flows, authenticator=parts.authenticator,
+        guards=guards,
+    ).add_to(routers.mfa)  # fmt: skip
+    AccountRoutes(
+        settings=parts.settings, transport=parts.transport, accounts=parts.accounts, users=parts.users,
+        authenticator=parts.authenticator, handout=parts.handout, guards=guards, profile_schema=profile_schema,
+    ).add_to(routers.accounts)  # fmt: skip
+    return routers
+
+
+def together(routers: Routers, *, prefix: str) -> APIRouter:
+    """Return one router that has all of them."""
+    router = QuickRouter(marks=[f"{prefix}/", WELL_KNOWN])
+    for field in dataclasses.fields(routers):
+        router.include_router(getattr(routers, field.name))
+    return router
