@@ -5,18 +5,23 @@ Sources, first wins: keyword arguments, environment variables (``PICCOLO_AUTH_SE
 ISO 8601 (``PT10M``).
 """
 
-import base64
-import json
 import os
 import re
 from datetime import timedelta
-from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
+from typing import Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from piccolo_fastapi_auth.primitives.opaque_tokens import derive_key
+from piccolo_fastapi_auth.setting_types import (
+    Duration,
+    Lifetime,
+    Secrets,
+    Texts,
+    bare_origin,
+    decoded,
+)
 
 HOW_TO_MAKE_A_KEY = 'python -c "import secrets; print(secrets.token_urlsafe(32))"'
 MINIMUM_SECRET_BYTES = 32
@@ -27,32 +32,6 @@ _PLACEHOLDER = re.compile(
     r"change[-_ ]?me|placeholder|your[-_ ]?secret|secret[-_ ]?key|insecure|example|password",
     re.IGNORECASE,
 )
-LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
-
-
-def _listed(value: object) -> object:
-    """Read a list from one environment variable: JSON, or items between commas."""
-    if not isinstance(value, str):
-        return value
-    text = value.strip()
-    if text.startswith("["):
-        return json.loads(text)
-    # A PEM key holds no comma, so signing keys may be given this way too.
-    return [item.strip() for item in text.split(",") if item.strip()]
-
-
-def _seconds(value: object) -> object:
-    """Read a bare number from the environment as seconds; pydantic takes numbers, not their text."""
-    if isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?", value.strip()):
-        return float(value)
-    return value
-
-
-_LISTED = BeforeValidator(_listed)
-Secrets = Annotated[list[SecretStr], NoDecode, _LISTED]
-Texts = Annotated[list[str], NoDecode, _LISTED]
-Duration = Annotated[timedelta, BeforeValidator(_seconds)]
-Lifetime = Annotated[Duration, Field(gt=timedelta(0))]
 
 
 class UserTableSetting(BaseSettings):
@@ -217,7 +196,7 @@ class AuthSettings(BaseSettings):
     @classmethod
     def _keys_of_32_bytes(cls, keys: list[SecretStr]) -> list[SecretStr]:
         for key in keys:
-            if len(_decoded(key)) != ENCRYPTION_KEY_BYTES:
+            if len(decoded(key)) != ENCRYPTION_KEY_BYTES:
                 raise ValueError(
                     f"an encryption key must be base64url of 32 bytes. Make one with: {HOW_TO_MAKE_A_KEY}"
                 )
@@ -228,7 +207,9 @@ class AuthSettings(BaseSettings):
     def _origins(cls, value: str | list[str] | None) -> str | list[str] | None:
         if value is None:
             return None
-        return _origin(value) if isinstance(value, str) else [_origin(item) for item in value]
+        return (
+            bare_origin(value) if isinstance(value, str) else [bare_origin(item) for item in value]
+        )
 
     @model_validator(mode="after")
     def _keys_fit_the_algorithm(self) -> Self:
@@ -248,7 +229,7 @@ class AuthSettings(BaseSettings):
     @property
     def sealing_keys(self) -> list[bytes]:
         """The keys for sealed columns, newest first."""
-        given = [_decoded(key) for key in self.encryption_keys]
+        given = [decoded(key) for key in self.encryption_keys]
         # The derived ones go on opening what they sealed before `encryption_keys` was set.
         return [*given, *(derive_key(secret, purpose="sealing") for secret in self.secrets)]
 
@@ -256,28 +237,3 @@ class AuthSettings(BaseSettings):
     def session_cookie(self) -> str:
         """The full cookie name (RFC 6265bis section 4.1.3.2)."""
         return f"__Host-{self.cookie_name}" if self.secure_cookies else self.cookie_name
-
-
-def _decoded(key: SecretStr) -> bytes:
-    """Read base64url, with or without padding; nothing when it is not that."""
-    text = key.get_secret_value().rstrip("=")
-    try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except ValueError:
-        return b""
-
-
-def _origin(text: str) -> str:
-    """Return ``text`` as a bare origin; refuse paths, and plain http beyond this machine."""
-    parts = urlsplit(text)
-    origin = f"{parts.scheme}://{parts.netloc}".lower()
-    if (
-        parts.scheme not in {"http", "https"}
-        or not parts.hostname
-        or parts.username
-        or text.lower().rstrip("/") != origin
-    ):
-        raise ValueError("an origin is scheme://host[:port] and nothing more")
-    if parts.scheme == "http" and parts.hostname not in LOCAL_HOSTS:
-        raise ValueError("an origin must be https, except on localhost")
-    return origin

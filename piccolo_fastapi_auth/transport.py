@@ -18,7 +18,8 @@ from piccolo_fastapi_auth.errors import (
 )
 from piccolo_fastapi_auth.primitives import opaque_tokens
 from piccolo_fastapi_auth.primitives.client_address import UNKNOWN, client_address, trusted_networks
-from piccolo_fastapi_auth.settings import LOCAL_HOSTS, AuthSettings
+from piccolo_fastapi_auth.setting_types import LOCAL_HOSTS
+from piccolo_fastapi_auth.settings import AuthSettings
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
