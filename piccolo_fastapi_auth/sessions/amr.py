@@ -9,7 +9,9 @@ _TO_AMR = {
     "email_code": "otp",
     "passkey": "hwk",
 }
-_NO_SECOND_FACTOR = frozenset({"password", "email_code"})
+# A link in a mail stands where a password stands: whoever reads the mail could also choose a new one.
+_FIRST_FACTORS = frozenset({"password", "magic_link"})
+_NO_SECOND_FACTOR = _FIRST_FACTORS | {"email_code"}
 _FROM_AMR = {"pwd": "password", "otp": "totp", "hwk": "passkey"}
 
 
@@ -23,12 +25,12 @@ def to_amr(methods: Iterable[str]) -> tuple[str, ...]:
 def is_multi_factor(methods: Iterable[str]) -> bool:
     """Say whether two factors were used: one known and one possessed.
 
-    Every method but the password is something possessed, also an application's own.
+    Every method but the password and the link in a mail is something possessed, also an application's own.
     A code by e-mail counts for nothing here (NIST SP 800-63B-4 section 3.1.3.1): whoever can reset the password
     by e-mail can read it too.
     """
     used = set(methods)
-    return "password" in used and bool(used - _NO_SECOND_FACTOR)
+    return bool(used & _FIRST_FACTORS) and bool(used - _NO_SECOND_FACTOR)
 
 
 def from_amr(values: Iterable[str]) -> tuple[str, ...]:

@@ -1,0 +1,108 @@
+"""Who holds an e-mail address, and whether they proved it. Changes of an address are one conditional statement."""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from piccolo.columns import Column
+
+from piccolo_fastapi_auth.database import Database, Row, is_unique_violation
+from piccolo_fastapi_auth.errors import UserExistsError
+from piccolo_fastapi_auth.users.service import Candidate, canonical_address
+from piccolo_fastapi_auth.users.tables import AuthAccount
+from piccolo_fastapi_auth.users.user import AuthUser
+
+UserT = TypeVar("UserT", bound=AuthUser)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A person with an e-mail address, as it stands now."""
+
+    candidate: Candidate
+    username: str
+    email: str
+    verified: bool
+
+    @property
+    def user_id(self) -> object:
+        """The primary key."""
+        return self.candidate.user_id
+
+
+class AddressBook(Generic[UserT]):
+    """Addresses of the people of one ``Auth``."""
+
+    def __init__(self, database: Database, user_table: type[UserT]) -> None:
+        self._database = database
+        self._table = user_table
+        self._key: Column = user_table._meta.primary_key
+
+    async def holder(self, address: str) -> Holder | None:
+        """Return the active person who has an address, proven or not."""
+        return await self._one(self._table.email, canonical_address(address))
+
+    async def of_user(self, user_id: object) -> Holder | None:
+        """Return an active person by primary key."""
+        return await self._one(self._key, user_id)
+
+    async def is_taken(self, address: str) -> bool:
+        """Say whether anybody has an address, active or not."""
+        return bool(await self._table.exists().where(self._table.email == address))
+
+    async def is_verified(self, user_id: object) -> bool:
+        """Say whether a person proved the address that they have now."""
+        holder = await self.of_user(user_id)
+        return holder is not None and holder.verified
+
+    async def _one(self, column: Column, value: object) -> Holder | None:
+        table = self._table
+        row = await (
+            table.select(self._key, table.username, table.email, table.password)
+            .where(column == value, table.active.eq(True))  # noqa: FBT003 - a column's value
+            .first()
+        )
+        if row is None:
+            return None
+        proven = (
+            await AuthAccount.select(AuthAccount.verified_email)
+            .where(AuthAccount.user == row[self._key._meta.name])
+            .first()
+        )
+        return self._holder(row, proven)
+
+    def _holder(self, row: Row, proven: Row | None) -> Holder:
+        candidate = Candidate(row[self._key._meta.name], True, str(row["password"] or ""))  # noqa: FBT003 - only active people are looked for
+        email = str(row["email"] or "")
+        verified = bool(email) and proven is not None and proven["verified_email"] == email
+        return Holder(candidate, str(row["username"]), email, verified)
+
+    async def prove(self, user_id: object, address: str) -> None:
+        """Note that a person proved an address. Call it inside the transaction that used the proof up."""
+        account = AuthAccount({AuthAccount.user: user_id, AuthAccount.verified_email: address})
+        await AuthAccount.insert(account).on_conflict(
+            action="DO UPDATE", target=AuthAccount.user, values=[AuthAccount.verified_email]
+        )
+
+    async def move(self, user_id: object, *, old: str, new: str) -> bool:
+        """Give a person another address, which they just proved, if they still have the old one.
+
+        Call it inside a transaction, and let it end with what this raises.
+
+        Raises:
+            UserExistsError: Somebody else has it.
+        """
+        table = self._table
+        try:
+            moved = await self._database.write(
+                table.update({table.email: new})
+                .where(self._key == user_id, table.email == old)
+                .returning(self._key)
+            )
+        except Exception as error:
+            # Which class it is depends on the driver; see is_unique_violation.
+            if is_unique_violation(error):
+                raise UserExistsError from None
+            raise
+        if moved:
+            await self.prove(user_id, new)
+        return bool(moved)
