@@ -10,13 +10,13 @@ given back when the password was right. So of 100 parallel guesses no more than 
 """
 
 import hmac
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from piccolo_fastapi_auth.errors import RateLimitedError
+from piccolo_fastapi_auth.primitives.canonical import canonical
 from piccolo_fastapi_auth.primitives.client_address import address_bucket
 from piccolo_fastapi_auth.primitives.clock import Clock, utc_now
 from piccolo_fastapi_auth.rate_limits.device_cookie import known_device, make_device_cookie
@@ -103,7 +103,7 @@ class LoginGuard:
             RateLimitedError: too many attempts, or the account is locked.
             TemporarilyUnavailableError: the store is down; nobody is let in uncounted.
         """
-        name = canonical_account(account)
+        name = canonical(account)
         device = known_device(device_cookie, self._keys, account=name, at=self._clock())
         who, place = self._hidden(name), address_bucket(address)
         own = f"device/{who}/{device}" if device else f"account/{who}"
@@ -157,9 +157,3 @@ def _refusal(taken: Taken, locked: int) -> RateLimitedError:
     worst = Taken(False, (quota,), (reading,), taken.cost, taken.in_memory)  # noqa: FBT003 - refused
     headers = limit_headers(worst, policy([quota.limit], bucket=_BUCKET))
     return RateLimitedError(retry_after=timedelta(seconds=worst.retry_after), headers=headers)
-
-
-def canonical_account(name: str) -> str:
-    """Return the one spelling of an account's name: compatibility forms, case and blanks aside."""
-    folded = unicodedata.normalize("NFKC", name).casefold()
-    return unicodedata.normalize("NFKC", folded).strip()
