@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from piccolo_fastapi_auth.accounts.service import AccountService
+from piccolo_fastapi_auth.breaches import BreachCheck
+from piccolo_fastapi_auth.captcha import Captcha
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.login.hooks import LoginHooks
 from piccolo_fastapi_auth.login.service import LoginService
@@ -61,6 +63,8 @@ class Chosen(Generic[UserT]):
     mailer: Mailer = field(default_factory=ConsoleMailer)
     mail_templates: Overrides | None = None
     link_urls: Mapping[str, str] | None = None
+    breach_check: BreachCheck | None = None
+    captcha: Captcha | None = None
 
 
 class Parts(Generic[UserT]):
@@ -82,6 +86,7 @@ class Parts(Generic[UserT]):
         self.pool = HashPool(
             workers=chosen.settings.hash_concurrency, queue=chosen.settings.hash_queue
         )
+        self.breach_check, self.captcha = chosen.breach_check, chosen.captcha
         self._build_mail(chosen)
         self._build_people(chosen)
         self._build_gate()
@@ -185,6 +190,7 @@ class Parts(Generic[UserT]):
             sessions=self.sessions,
             prover=self.prover,
             gate=self.gate,
+            breaches=self.breach_check,
         )
         self.handout = Handout(
             transport=self.transport,
@@ -204,3 +210,6 @@ class Parts(Generic[UserT]):
         await self.database.close()
         self.pool.close()
         await self.limiter.aclose()
+        for asked in (self.breach_check, self.captcha):
+            if asked is not None:
+                await asked.aclose()
