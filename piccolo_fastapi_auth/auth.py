@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Generic
 
@@ -13,6 +13,8 @@ from piccolo.table import create_db_tables
 from typing_extensions import TypeVar
 
 from piccolo_fastapi_auth.accounts.schemas import ProfileUpdate, check_profile
+from piccolo_fastapi_auth.breaches import BreachCheck
+from piccolo_fastapi_auth.captcha import Captcha, CaptchaGuard, PasswordGrantCaptchaGuard
 from piccolo_fastapi_auth.current_user import (
     CurrentPrincipal,
     CurrentSession,
@@ -33,8 +35,11 @@ from piccolo_fastapi_auth.parts import Chosen, Parts
 from piccolo_fastapi_auth.primitives.clock import Clock, utc_now
 from piccolo_fastapi_auth.primitives.passwords import PasswordHasher
 from piccolo_fastapi_auth.rate_limits.dependencies import CostFunction, KeyFunction, RateLimit
+from piccolo_fastapi_auth.rate_limits.documentation import document_limits
+from piccolo_fastapi_auth.rate_limits.service import OnStoreFailure
 from piccolo_fastapi_auth.routers import WELL_KNOWN, build_routers, together
 from piccolo_fastapi_auth.routing import Guards, new_router
+from piccolo_fastapi_auth.sessions.rate_limit_keys import KeyName, key_function
 from piccolo_fastapi_auth.settings import AuthSettings
 from piccolo_fastapi_auth.tables import TABLES
 from piccolo_fastapi_auth.users.scopes import Scopes, ScopesOf
@@ -64,6 +69,8 @@ class Auth(Generic[UserT]):
         mailer: Sends mails; by default they are printed, for development.
         mail_templates: The application's own templates of mails: a folder, or texts by file name.
         link_urls: For purposes of links in mails the application's own pages, with ``{token}`` in them.
+        breach_check: Knows stolen passwords, such as ``PwnedPasswords``; by default nobody is asked.
+        captcha: Stands before sign up, log-in and forgotten passwords, such as ``Turnstile``; by default none.
         clock: Returns the present moment, aware; every time in the library comes from it.
         hasher: Hashes passwords; the default is Argon2id at OWASP's parameters.
 
@@ -90,6 +97,8 @@ class Auth(Generic[UserT]):
         mailer: Mailer | None = None,
         mail_templates: Overrides | None = None,
         link_urls: Mapping[str, str] | None = None,
+        breach_check: BreachCheck | None = None,
+        captcha: Captcha | None = None,
         clock: Clock = utc_now,
         hasher: PasswordHasher | None = None,
     ) -> None:
@@ -112,6 +121,8 @@ class Auth(Generic[UserT]):
                 mailer=mailer or ConsoleMailer(),
                 mail_templates=mail_templates,
                 link_urls=link_urls,
+                breach_check=breach_check,
+                captcha=captcha,
             )
         )
         self.transport = self._parts.transport
@@ -128,22 +139,31 @@ class Auth(Generic[UserT]):
         self,
         rate: str,
         *,
-        key: KeyFunction | None = None,
+        key: KeyName | KeyFunction = "address",
         bucket: str | None = None,
         cost: int | CostFunction = 1,
+        on_store_failure: OnStoreFailure | None = None,
     ) -> RateLimit:
         """Return a dependency that allows ``rate`` to each caller: ``Depends(auth.rate_limit("30/minute"))``.
 
         Args:
             rate: Such as ``"5/minute"`` or ``"5/minute;100/day"``.
-            key: Names the caller, sync or async; the client's address by default.
+            key: Who is counted: the client's ``"address"``, the ``"user"`` or the ``"session"`` behind the request,
+                or a function of the connection, sync or async. Whom it cannot name counts by address.
             bucket: Routes with the same bucket share a counter; by default each endpoint has its own.
             cost: How much of the limit a request uses up, or a function of the request.
+            on_store_failure: ``"memory"`` or ``"deny"``; by default what the settings say.
 
         Raises:
             ValueError: An argument can never work, or the rate is misspelt.
         """
-        return self.limiter.limit(rate, key=key, bucket=bucket, cost=cost)
+        return self.limiter.limit(
+            rate,
+            key=key_function(key, self._parts.authenticator),
+            bucket=bucket,
+            cost=cost,
+            on_store_failure=on_store_failure,
+        )
 
     def _build_guards(self) -> None:
         self._names = SchemeNames.of(self.settings.prefix)
@@ -177,10 +197,13 @@ class Auth(Generic[UserT]):
         return Require(*self._guard_parts, mfa=mfa, fresh=fresh, verified=verified)
 
     def _own_guards(self) -> Guards:
+        captcha, transport = self._parts.captcha, self.transport
         return Guards(
             signed_in=SignedIn(*self._guard_parts),
             current_user=self.current_user,
             fresh_user=self.require(fresh=self.settings.reauthentication_age),
+            human=(CaptchaGuard(captcha, transport),) if captcha else (),
+            human_password=(PasswordGrantCaptchaGuard(captcha, transport),) if captcha else (),
         )
 
     def _build_routers(self, profile_schema: type[ProfileUpdate]) -> None:
@@ -197,14 +220,33 @@ class Auth(Generic[UserT]):
         )
         self.router = together(self.routers, prefix=prefix)
 
-    def install(self, app: FastAPI) -> None:
-        """Add the thin middleware and the OpenAPI details. Optional, and harmless when called twice."""
-        installed: list[object] = getattr(app.state, "piccolo_fastapi_auth", [])
+    def install(
+        self,
+        app: FastAPI,
+        *,
+        rate_limit: str | RateLimit | None = None,
+        excluded_paths: Iterable[str] = (),
+    ) -> None:
+        """Add the thin middleware and the OpenAPI details. Optional, and harmless when called twice.
+
+        Args:
+            app: Where.
+            rate_limit: What one caller may do in the whole application; see `AuthMiddleware`.
+            excluded_paths: Exact paths that this limit does not count.
+
+        Raises:
+            ValueError: The rate is misspelt, or it was installed with other arguments before.
+        """
+        limit, excluded = self.limiter.global_limit(rate_limit), frozenset(excluded_paths)
+        installed: dict[object, object] = getattr(app.state, "piccolo_fastapi_auth", {})
         if self in installed:
+            if installed[self] != (limit, excluded):
+                raise ValueError("install() was called before, with other arguments")
             return
-        app.state.piccolo_fastapi_auth = [*installed, self]
-        app.add_middleware(AuthMiddleware, auth=self)
+        app.state.piccolo_fastapi_auth = {**installed, self: (limit, excluded)}
+        app.add_middleware(AuthMiddleware, auth=self, rate_limit=limit, excluded_paths=excluded)
         describe(app, self._names, cookie=self.settings.session_cookie)
+        document_limits(app, everywhere=limit, excluded_paths=excluded)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _: object = None) -> AsyncIterator[None]:

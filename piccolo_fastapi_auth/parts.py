@@ -17,6 +17,8 @@ from piccolo_fastapi_auth.accounts.registration import Registration
 from piccolo_fastapi_auth.accounts.service import AccountService
 from piccolo_fastapi_auth.accounts.signup_proof import SignupProof
 from piccolo_fastapi_auth.accounts.verification import VerificationService
+from piccolo_fastapi_auth.breaches import BreachCheck
+from piccolo_fastapi_auth.captcha import Captcha
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.login.hooks import LoginHooks
 from piccolo_fastapi_auth.login.service import LoginService
@@ -42,6 +44,7 @@ from piccolo_fastapi_auth.primitives.passwords import PasswordHasher
 from piccolo_fastapi_auth.primitives.sealing import Sealer
 from piccolo_fastapi_auth.rate_limits.limiter import RateLimiter
 from piccolo_fastapi_auth.rate_limits.login_guard import LoginGuard
+from piccolo_fastapi_auth.rate_limits.store import BoundedStore
 from piccolo_fastapi_auth.sessions.access_tokens import AccessTokens
 from piccolo_fastapi_auth.sessions.authenticator import Authenticator
 from piccolo_fastapi_auth.sessions.handout import Handout
@@ -72,6 +75,8 @@ class Chosen(Generic[UserT]):
     mailer: Mailer = field(default_factory=ConsoleMailer)
     mail_templates: Overrides | None = None
     link_urls: Mapping[str, str] | None = None
+    breach_check: BreachCheck | None = None
+    captcha: Captcha | None = None
 
 
 class Parts(Generic[UserT]):
@@ -82,6 +87,10 @@ class Parts(Generic[UserT]):
         self.transport = Transport(chosen.settings)
         self.limiter = RateLimiter(
             chosen.settings.rate_limit_storage,
+            strategy=chosen.settings.rate_limit_strategy,
+            on_store_failure=chosen.settings.rate_limit_on_store_failure,
+            headers=chosen.settings.rate_limit_headers,
+            slowapi_headers=chosen.settings.rate_limit_slowapi_headers,
             trusted_proxies=chosen.settings.trusted_proxies,
             clock=chosen.clock,
         )
@@ -89,6 +98,7 @@ class Parts(Generic[UserT]):
         self.pool = HashPool(
             workers=chosen.settings.hash_concurrency, queue=chosen.settings.hash_queue
         )
+        self.breach_check, self.captcha = chosen.breach_check, chosen.captcha
         self._build_mail(chosen)
         self._build_people(chosen)
         self._build_gate()
@@ -116,7 +126,7 @@ class Parts(Generic[UserT]):
         self.users = UserService(
             self.database, table, hasher=chosen.hasher, pool=self.pool, clock=clock
         )
-        self.book = AddressBook(self.database, table)
+        self.book = AddressBook(self.database, table, self.users.identifiers)
         self.sessions = SessionService(self.database, table, settings, clock=clock)
         self.tokens = AccessTokens(settings, clock=clock, user_key=primary_key(table))
         self.authenticator = Authenticator(
@@ -130,7 +140,11 @@ class Parts(Generic[UserT]):
     def _build_gate(self) -> None:
         settings = self.settings
         keys = self._keys_for("login guard")
-        new = functools.partial(LoginGuard, self.limiter.service, keys, clock=self.clock)
+        # A memory of its own: what strangers do to the application's limits must not push out a lock.
+        counters = self.limiter.service.apart(BoundedStore(clock=self.clock))
+        new = functools.partial(
+            LoginGuard, counters, keys, headers=settings.rate_limit_headers, clock=self.clock
+        )
         self.gate = PasswordGate(
             users=self.users,
             passwords=new(
@@ -162,6 +176,7 @@ class Parts(Generic[UserT]):
             mfa=self.mfa,
             sessions=self.sessions,
             guard=self.code_guard,
+            gate=self.gate,
         )
         self.prover = Prover(users=self.users, gate=self.gate, mfa=self.mfa, flows=self.mfa_flows)
         self.assurance = Assurance[UserT](self.settings, self.mfa)
@@ -225,7 +240,7 @@ class Parts(Generic[UserT]):
         )  # fmt: skip
         self.accounts = AccountService(
             settings, database=self.database, users=self.users, sessions=self.sessions, prover=self.prover,
-            gate=self.gate, links=self.account_links, outbox=self.outbox,
+            gate=self.gate, links=self.account_links, outbox=self.outbox, breaches=self.breach_check,
         )  # fmt: skip
         self._build_account_flows()
 
@@ -265,3 +280,6 @@ class Parts(Generic[UserT]):
         await self.database.close()
         self.pool.close()
         await self.limiter.aclose()
+        for asked in (self.breach_check, self.captcha):
+            if asked is not None:
+                await asked.aclose()

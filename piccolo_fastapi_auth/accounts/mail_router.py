@@ -49,6 +49,7 @@ class MailRoutes(Generic[UserT]):
         self._authenticator = authenticator
         self._handout = handout
         self._guards = guards
+        self._human = [Depends(guard) for guard in guards.human]
 
     def add_to(self, router: APIRouter) -> None:
         """Add the routes."""
@@ -57,8 +58,9 @@ class MailRoutes(Generic[UserT]):
             ("/password/forgot", self.forgot_password),
         ):
             router.add_api_route(
-                path, endpoint, methods=["POST"], status_code=202, response_model=Accepted
-            )
+                path, endpoint, methods=["POST"], status_code=202, response_model=Accepted,
+                dependencies=self._human,
+            )  # fmt: skip
         router.add_api_route(
             "/email/change", self.change_email, methods=["POST"], status_code=202, response_model=Accepted,
             dependencies=[Depends(self._guards.fresh_user)],
@@ -125,7 +127,8 @@ class MailRoutes(Generic[UserT]):
             )
 
         router.add_api_route(
-            "/magic-link", request_magic_link, methods=["POST"], status_code=202, response_model=Accepted
+            "/magic-link", request_magic_link, methods=["POST"], status_code=202, response_model=Accepted,
+            dependencies=self._human,
         )  # fmt: skip
         router.add_api_route(
             "/magic-link/login", log_in_by_link, methods=["POST"], response_model=SignedIn | TokenResponse

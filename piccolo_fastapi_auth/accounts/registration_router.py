@@ -56,6 +56,7 @@ class RegistrationRoutes(Generic[UserT]):
         router.add_api_route(
             "/register", self.register, methods=["POST"], status_code=201, response_model=Registered,
             responses={202: {"model": Accepted, "description": "With `email_verification=required`."}},
+            dependencies=[Depends(guard) for guard in self._guards.human],
         )  # fmt: skip
         router.add_api_route(
             "/invitations", self.invite, methods=["POST"], status_code=202, response_model=Accepted,

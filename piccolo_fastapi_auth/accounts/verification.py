@@ -92,7 +92,7 @@ class VerificationService(Generic[UserT]):
         async def work() -> None:
             holder = await self._book.of_user(user_id)
             new = canonical_address(address)
-            if holder is None or await self._book.is_taken(new):
+            if holder is None or await self._book.is_taken(new, but=user_id):
                 return
             data = {"email": new}
             await self._links.send(user_id, CHANGE, to=new, binding=holder.email, data=data)

@@ -57,7 +57,10 @@ class LoginRoutes(Generic[UserT]):
 
     def add_to(self, router: APIRouter) -> None:
         """Add the routes."""
-        router.add_api_route("/login", self.log_in, methods=["POST"], response_model=SignedIn)
+        router.add_api_route(
+            "/login", self.log_in, methods=["POST"], response_model=SignedIn,
+            dependencies=[Depends(guard) for guard in self._guards.human],
+        )  # fmt: skip
         router.add_api_route(
             "/mfa/verify",
             self.verify_mfa,
@@ -80,6 +83,7 @@ class LoginRoutes(Generic[UserT]):
             methods=["POST"],
             response_model=TokenResponse,
             responses=refusals,
+            dependencies=[Depends(guard) for guard in self._guards.human_password],
         )
 
     async def log_in(self, request: Request, body: LoginBody) -> Response:

@@ -82,7 +82,7 @@ class Outbox:
         subject, text, html = self._templates.render(
             template, {**self._common, **values}, language=language
         )
-        recipient = _recipient(to)
+        recipient = one_mailbox(to)
         if recipient is None:
             logger.error("A mail %s was not sent: the address on the account is none", template)
             return
@@ -148,7 +148,7 @@ def _kind(error: Exception) -> str:
     return f"{type(error).__name__} {code}" if isinstance(code, int) else type(error).__name__
 
 
-def _recipient(text: str) -> Address | None:
+def one_mailbox(text: str) -> Address | None:
     """Return an address that is one mailbox and nothing else, or ``None`` (EML-6)."""
     try:
         found = validate_email(text, check_deliverability=False, globally_deliverable=False)

@@ -7,6 +7,7 @@ from piccolo.columns import Column
 
 from piccolo_fastapi_auth.database import Database, Row, is_unique_violation
 from piccolo_fastapi_auth.errors import UserExistsError
+from piccolo_fastapi_auth.users.identifiers import Identifiers
 from piccolo_fastapi_auth.users.service import Candidate, canonical_address
 from piccolo_fastapi_auth.users.tables import AuthAccount
 from piccolo_fastapi_auth.users.user import AuthUser
@@ -32,22 +33,32 @@ class Holder:
 class AddressBook(Generic[UserT]):
     """Addresses of the people of one ``Auth``."""
 
-    def __init__(self, database: Database, user_table: type[UserT]) -> None:
+    def __init__(
+        self, database: Database, user_table: type[UserT], identifiers: Identifiers[UserT]
+    ) -> None:
         self._database = database
+        self._identifiers = identifiers
         self._table = user_table
         self._key: Column = user_table._meta.primary_key
 
     async def holder(self, address: str) -> Holder | None:
         """Return the active person who has an address, proven or not."""
-        return await self._one(self._table.email, canonical_address(address))
+        wanted = canonical_address(address)
+        if (found := await self._one(self._table.email, wanted)) is not None:
+            return found
+        # Rows that the library did not make may hold another spelling.
+        row = await self._identifiers.find(wanted)
+        other = None if row is None else await self.of_user(row["user_key"])
+        return other if other and canonical_address(other.email) == wanted else None
 
     async def of_user(self, user_id: object) -> Holder | None:
         """Return an active person by primary key."""
         return await self._one(self._key, user_id)
 
-    async def is_taken(self, address: str) -> bool:
-        """Say whether anybody has an address, active or not."""
-        return bool(await self._table.exists().where(self._table.email == address))
+    async def is_taken(self, address: str, *, but: object = None) -> bool:
+        """Say whether anybody, active or not, has an address or logs in by it; ``but`` one person."""
+        row = await self._identifiers.find(address)
+        return row is not None and (but is None or str(row["user_key"]) != str(but))
 
     async def is_verified(self, user_id: object) -> bool:
         """Say whether a person proved the address that they have now."""
@@ -98,6 +109,8 @@ class AddressBook(Generic[UserT]):
                 .where(self._key == user_id, table.email == old)
                 .returning(self._key)
             )
+            if moved:
+                await self._identifiers.replace(user_id, old=old, new=new)
         except Exception as error:
             # Which class it is depends on the driver; see is_unique_violation.
             if is_unique_violation(error):

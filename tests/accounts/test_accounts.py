@@ -10,8 +10,8 @@ from piccolo.engine.base import Engine
 
 from piccolo_fastapi_auth import Auth, AuthSettings, ProfileUpdate, User
 from piccolo_fastapi_auth.sessions.tables import AuthSession
-from piccolo_fastapi_auth.users.tables import AuthAccount
 from piccolo_fastapi_auth.testing import FrozenClock
+from piccolo_fastapi_auth.users.tables import AuthAccount
 from tests.fixtures import (
     PASSWORD,
     SECRET,

@@ -9,7 +9,7 @@ from httpx import AsyncClient
 from piccolo_fastapi_auth import User
 from piccolo_fastapi_auth.testing import FrozenClock
 from tests.accounts.helpers import NEW_ADDRESS, Post
-from tests.fixtures import Browsers, People, Person, code_of, log_in
+from tests.fixtures import PASSWORD, Browsers, People, Person, code_of, log_in
 
 
 async def ask(client: AsyncClient, email: str) -> None:
@@ -52,6 +52,18 @@ async def test_nothing_moves_before_the_new_address_confirms(
     assert (await new_browser().post("/auth/email/change/undo", json=undo)).status_code == 204
     assert (await client.get("/user")).status_code == 401
     assert await User.exists().where(User.email == alice.email)
+
+
+async def test_there_and_back_again(client: AsyncClient, new_browser: Browsers, post: Post) -> None:
+    """EML-4: an address that is one's own username too is not somebody else's."""
+    email = "alice@example.com"
+    body = {"username": email, "email": email, "password": PASSWORD}
+    assert (await client.post("/auth/register", json=body)).status_code == 201
+    await client.post("/auth/login", json={"username": email, "password": PASSWORD})
+    for one in (NEW_ADDRESS, email):
+        await ask(client, one)
+        assert await confirm(new_browser(), post, one) == 204
+        assert await address(client) == one
 
 
 async def test_the_change_needs_a_fresh_log_in(

@@ -47,6 +47,9 @@ async def test_a_reset_ends_everything_and_logs_nobody_in(
 ) -> None:
     """RST-4, RST-6: cookies, families and links; a mail says so, and holds nothing."""
     await log_in(client, alice)
+    await client.post("/auth/email/verify/request", json={"email": alice.email})
+    proof = {"token": await post.token(alice.email, "verify_email")}
+    assert (await client.post("/auth/email/verify", json=proof)).status_code == 204
     other, stranger = new_browser(), new_browser()
     tokens = await get_tokens(other, alice)
     await log_in(other, alice)
