@@ -132,6 +132,7 @@ class Auth(Generic[UserT]):
         self.sessions = self._parts.sessions
         self.mfa = self._parts.mfa
         self.mfa_flows = self._parts.mfa_flows
+        self.operators = self._parts.operators
         self._build_guards()
         self._build_routers(profile_schema)
 

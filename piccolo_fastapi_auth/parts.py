@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from piccolo_fastapi_auth.accounts.operators import Operators
 from piccolo_fastapi_auth.accounts.service import AccountService
 from piccolo_fastapi_auth.breaches import BreachCheck
 from piccolo_fastapi_auth.captcha import Captcha
@@ -191,6 +192,13 @@ class Parts(Generic[UserT]):
             prover=self.prover,
             gate=self.gate,
             breaches=self.breach_check,
+        )
+        self.operators = Operators(
+            database=self.database,
+            users=self.users,
+            accounts=self.accounts,
+            sessions=self.sessions,
+            tokens=self.one_time_tokens,
         )
         self.handout = Handout(
             transport=self.transport,
