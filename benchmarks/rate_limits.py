@@ -165,13 +165,16 @@ async def stall_of(app: FastAPI) -> float:
 
 async def stall(uri: str) -> bool:
     apps = applications(uri)
-    found: dict[str, list[float]] = {"ours": [], "slowapi": []}
-    for _ in range(3):
+    found: dict[str, list[float]] = {"bare": [], "ours": [], "slowapi": []}
+    for _ in range(5):
         for path, worst in found.items():
             worst.append(await stall_of(apps[path]))
-    ours, theirs = (statistics.median(worst) for worst in found.values())
+    # The best of each: what other programs on the machine add is nobody's fault here.
+    bare, ours, theirs = (min(worst) for worst in found.values())
     print(f"store {DELAY * 1000:.0f} ms away, 50 requests in flight, event loop stands still:")
-    print(f"  ours {ours:.0f} ms, slowapi {theirs:.0f} ms: {theirs / ours:.0f} x ours")
+    print(
+        f"  without a limit {bare:.0f} ms, ours {ours:.0f} ms, slowapi {theirs:.0f} ms: {theirs / ours:.0f} x ours"
+    )
     await apps["ours"].state.ours.aclose()
     return ours < LONGEST_STALL_MS
 
@@ -275,13 +278,28 @@ def far_store() -> Iterator[str]:
                 [sys.executable, __file__, str(far), str(near)], env=os.environ
             ),
         ]
-        time.sleep(3)
         try:
+            _wait_for(near)
+            _wait_for(far)
             yield f"redis://127.0.0.1:{far}"
         finally:
             for process in processes:
                 process.kill()
                 process.wait()
+
+
+def _wait_for(port: int) -> None:
+    """Wait until somebody listens, up to half a minute."""
+    end = time.monotonic() + 30
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def _version(library: str) -> str:
