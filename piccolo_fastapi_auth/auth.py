@@ -22,6 +22,8 @@ from piccolo_fastapi_auth.current_user import (
     SignedIn,
 )
 from piccolo_fastapi_auth.login.hooks import Hooks, LoginHooks, as_tuple
+from piccolo_fastapi_auth.mail.mailers import ConsoleMailer, Mailer
+from piccolo_fastapi_auth.mail.templates import Overrides
 from piccolo_fastapi_auth.mfa.method import MfaMethod
 from piccolo_fastapi_auth.mfa.methods.recovery_codes import RecoveryCodes
 from piccolo_fastapi_auth.mfa.methods.totp import Totp
@@ -62,6 +64,9 @@ class Auth(Generic[UserT]):
         after_login: Called after a success with ``username``, ``request``, ``user`` and ``session``.
         login_failed: Called after a refusal with ``username`` and ``request``.
         profile_schema: What a person may write with ``PATCH /auth/me``.
+        mailer: Sends mails; by default they are printed, for development.
+        mail_templates: The application's own templates of mails: a folder, or texts by file name.
+        link_urls: For purposes of links in mails the application's own pages, with ``{token}`` in them.
         clock: Returns the present moment, aware; every time in the library comes from it.
         hasher: Hashes passwords; the default is Argon2id at OWASP's parameters.
 
@@ -69,7 +74,8 @@ class Auth(Generic[UserT]):
         pydantic.ValidationError: A setting is missing or weak.
         JwtKeyError: A signing key cannot be used.
         UserTableError: ``user_table`` is not the configured one.
-        ValueError: ``profile_schema`` names a column that people must not write.
+        ValueError: ``profile_schema`` names a column that people must not write, a template of a mail or a
+            URL of a link is no good.
     """
 
     def __init__(
@@ -84,6 +90,9 @@ class Auth(Generic[UserT]):
         after_login: Hooks = None,
         login_failed: Hooks = None,
         profile_schema: type[ProfileUpdate] = ProfileUpdate,
+        mailer: Mailer | None = None,
+        mail_templates: Overrides | None = None,
+        link_urls: Mapping[str, str] | None = None,
         clock: Clock = utc_now,
         hasher: PasswordHasher | None = None,
     ) -> None:
@@ -103,10 +112,14 @@ class Auth(Generic[UserT]):
                 ),
                 clock=clock,
                 hasher=hasher or PasswordHasher(),
+                mailer=mailer or ConsoleMailer(),
+                mail_templates=mail_templates,
+                link_urls=link_urls,
             )
         )
         self.transport = self._parts.transport
         self.limiter = self._parts.limiter
+        self.outbox = self._parts.outbox
         self.users = self._parts.users
         self.sessions = self._parts.sessions
         self.mfa = self._parts.mfa

@@ -1,14 +1,19 @@
 """The services of one ``Auth``, built in the order in which they need each other."""
 
 import functools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from piccolo_fastapi_auth.accounts.service import AccountService
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.login.hooks import LoginHooks
 from piccolo_fastapi_auth.login.service import LoginService
+from piccolo_fastapi_auth.mail.links import Links
+from piccolo_fastapi_auth.mail.mail_limit import MailLimit
+from piccolo_fastapi_auth.mail.mailers import ConsoleMailer, Mailer
+from piccolo_fastapi_auth.mail.outbox import Outbox
+from piccolo_fastapi_auth.mail.templates import MailTemplates, Overrides
 from piccolo_fastapi_auth.mfa.assurance import Assurance
 from piccolo_fastapi_auth.mfa.challenge import Challenges
 from piccolo_fastapi_auth.mfa.flows import MfaFlows
@@ -53,6 +58,9 @@ class Chosen(Generic[UserT]):
     hooks: LoginHooks
     clock: Clock
     hasher: PasswordHasher
+    mailer: Mailer = field(default_factory=ConsoleMailer)
+    mail_templates: Overrides | None = None
+    link_urls: Mapping[str, str] | None = None
 
 
 class Parts(Generic[UserT]):
@@ -74,10 +82,26 @@ class Parts(Generic[UserT]):
         self.pool = HashPool(
             workers=chosen.settings.hash_concurrency, queue=chosen.settings.hash_queue
         )
+        self._build_mail(chosen)
         self._build_people(chosen)
         self._build_gate()
         self._build_mfa(chosen.mfa)
         self._build_flows(chosen.hooks)
+
+    def _build_mail(self, chosen: Chosen[UserT]) -> None:
+        settings = chosen.settings
+        self.links = Links(settings, chosen.link_urls)
+        self.outbox = Outbox(
+            chosen.mailer,
+            MailTemplates(chosen.mail_templates),
+            origin=settings.public_origin,
+            clock=chosen.clock,
+        )
+        self.mail_limit = MailLimit(
+            self.limiter,
+            settings.mail_limit_per_address,
+            key=derive_key(settings.secrets[0], purpose="mail limit"),
+        )
 
     def _build_people(self, chosen: Chosen[UserT]) -> None:
         settings, table, clock = chosen.settings, chosen.user_table, chosen.clock
@@ -176,6 +200,7 @@ class Parts(Generic[UserT]):
 
     async def close(self) -> None:
         """Close what `open` opened, and what opened itself on first use."""
+        await self.outbox.close()  # first: work before a mail may need the rest
         await self.database.close()
         self.pool.close()
         await self.limiter.aclose()

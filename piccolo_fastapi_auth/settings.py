@@ -188,6 +188,29 @@ class AuthSettings(BaseSettings):
         default=timedelta(minutes=5), description="How long a log-in waits for its second factor."
     )
     registration: bool = Field(default=True, description="Whether the public sign-up route exists.")
+    email_code_lifetime: Lifetime = Field(
+        default=timedelta(minutes=10), description="Life of a code sent by mail."
+    )
+    magic_link_lifetime: Lifetime = Field(
+        default=timedelta(minutes=15), description="Life of a link that logs in."
+    )
+    reset_token_lifetime: Lifetime = Field(
+        default=timedelta(hours=1),
+        le=timedelta(hours=1),
+        description="Life of a link to choose a new password.",
+    )
+    verification_token_lifetime: Lifetime = Field(
+        default=timedelta(hours=24),
+        le=timedelta(hours=24),
+        description="Life of a link that confirms an address, or takes a change back.",
+    )
+    invitation_lifetime: Lifetime = Field(
+        default=timedelta(days=7), description="Life of an invitation."
+    )
+    mail_limit_per_address: str = Field(
+        default="5/hour",
+        description="Mails that strangers can cause to one address; empty is off.",
+    )
 
     @field_validator("secret_keys")
     @classmethod
