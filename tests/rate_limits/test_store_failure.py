@@ -1,9 +1,11 @@
 """Rule 5: a store that is down is never a pass, and never an unlimited one."""
 
+import functools
 import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import cast
 
 import anyio
 import pytest
@@ -254,7 +256,7 @@ def cluster(tmp_path: Path) -> Iterator[ValkeyServer]:
             client.execute_command("CLUSTER", "MEET", "127.0.0.1", first.port, first.options[-1])
     for node in nodes:
         with node.client() as client:
-            wait_until(lambda client=client: _is_whole(client))
+            wait_until(functools.partial(_is_whole, client))
     yield first
     for node in nodes:
         node.stop()
@@ -268,7 +270,7 @@ def _node(folder: Path) -> ValkeyServer:
 
 
 def _is_whole(client: valkey.Valkey) -> bool:
-    info = client.cluster("INFO")
+    info = cast("dict[str, str]", client.cluster("INFO"))
     return info["cluster_state"] == "ok" and info["cluster_known_nodes"] == "3"
 
 
