@@ -156,6 +156,19 @@ async def test_who_must_use_a_second_factor_is_nobody_without_it(
         ), path
 
 
+async def test_a_check_that_asks_a_broken_database_is_503(
+    client: AsyncClient, alice: Person
+) -> None:
+    """FLT-3: the session is found, the table of second factors is not: no pass, and no 500."""
+    tokens = await get_tokens(client, alice)
+    await User.raw("ALTER TABLE auth_mfa_method RENAME TO gone")
+
+    answer = await client.get("/mfa", headers=bearer(tokens))
+
+    assert (answer.status_code, code_of(answer)) == (503, "temporarily_unavailable")
+    assert int(answer.headers["retry-after"]) >= 1
+
+
 async def test_equal_guards_are_one_dependency(
     auth: Auth[User], app: FastAPI, client: AsyncClient
 ) -> None:
