@@ -275,6 +275,9 @@ async def test_a_person_who_is_gone_is_refused_at_once(
     assert (await refresh(other, tokens["refresh_token"])).status_code == 401
 
 
+@pytest.mark.parametrize(
+    "engine_kind", ["sqlite"], indirect=True
+)  # PostgreSQL: two processes, beside this
 @pytest.mark.parametrize("settings_changes", [{}, {"refresh_grace": 0}], ids=["grace", "strict"])
 async def test_fifty_parallel_refreshes_have_one_successor(
     client: AsyncClient, alice: Person, settings_changes: dict[str, int]
