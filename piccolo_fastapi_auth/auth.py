@@ -132,6 +132,7 @@ class Auth(Generic[UserT]):
         self.sessions = self._parts.sessions
         self.mfa = self._parts.mfa
         self.mfa_flows = self._parts.mfa_flows
+        self.operators = self._parts.operators
         self._build_guards()
         self._build_routers(profile_schema)
 
@@ -238,12 +239,13 @@ class Auth(Generic[UserT]):
             ValueError: The rate is misspelt, or it was installed with other arguments before.
         """
         limit, excluded = self.limiter.global_limit(rate_limit), frozenset(excluded_paths)
-        installed: dict[object, object] = getattr(app.state, "piccolo_fastapi_auth", {})
+        options = {"auth": self, "rate_limit": limit, "excluded_paths": excluded}
+        installed: list[object] = getattr(app.state, "piccolo_fastapi_auth", [])
         if self in installed:
-            if installed[self] != (limit, excluded):
+            if not any(middleware.kwargs == options for middleware in app.user_middleware):
                 raise ValueError("install() was called before, with other arguments")
             return
-        app.state.piccolo_fastapi_auth = {**installed, self: (limit, excluded)}
+        app.state.piccolo_fastapi_auth = [*installed, self]
         app.add_middleware(AuthMiddleware, auth=self, rate_limit=limit, excluded_paths=excluded)
         describe(app, self._names, cookie=self.settings.session_cookie)
         document_limits(app, everywhere=limit, excluded_paths=excluded)

@@ -11,6 +11,7 @@ from piccolo_fastapi_auth.accounts.invitations import InvitationService
 from piccolo_fastapi_auth.accounts.links import AccountLinks
 from piccolo_fastapi_auth.accounts.magic_links import MagicLinks
 from piccolo_fastapi_auth.accounts.mail_gate import MailGate
+from piccolo_fastapi_auth.accounts.operators import Operators
 from piccolo_fastapi_auth.accounts.ownership import Ownership
 from piccolo_fastapi_auth.accounts.recovery import PasswordRecovery
 from piccolo_fastapi_auth.accounts.registration import Registration
@@ -241,6 +242,10 @@ class Parts(Generic[UserT]):
         self.accounts = AccountService(
             settings, database=self.database, users=self.users, sessions=self.sessions, prover=self.prover,
             gate=self.gate, links=self.account_links, outbox=self.outbox, breaches=self.breach_check,
+        )  # fmt: skip
+        self.operators = Operators(
+            database=self.database, users=self.users, accounts=self.accounts, sessions=self.sessions,
+            tokens=self.one_time_tokens,
         )  # fmt: skip
         self._build_account_flows()
 

@@ -151,6 +151,13 @@ class OneTimeTokens:
             table.delete().where(table.purpose == purpose, table.binding == bound(binding))
         )
 
+    async def clean(self, *, most: int) -> int:
+        """Delete tokens that have expired, at most so many; return how many."""
+        table = AuthOneTimeToken
+        return await self._database.delete_some(
+            table, table.id, table.expires_at <= self._clock(), most=most
+        )
+
 
 def bound(value: str) -> str:
     """Return the digest under which a bound value is kept."""

@@ -54,9 +54,9 @@ class Identifiers(Generic[UserT]):
         if before == after:
             return
         table = AuthIdentifier
-        if before != await self._username(
-            user_id
-        ):  # who logs in by the old address as username keeps it
+        shown = await self.shown(user_id)
+        # Whoever has the old address as username, too, keeps it to log in with.
+        if not shown or before != canonical(shown[0]):
             await self._database.write(
                 table.delete().where(table.user == user_id, table.canonical == before)
             )
@@ -66,23 +66,19 @@ class Identifiers(Generic[UserT]):
 
     async def adopt(self, user_id: object) -> None:
         """Write the names of a person whose row the library did not make; what somebody else holds stays theirs."""
-        row = (
-            await self._table.select(self._table.username, self._table.email)
-            .where(self._key == user_id)
-            .first()
-        )
         table = AuthIdentifier
-        for name in dict.fromkeys(canonical(str(value)) for value in (row or {}).values() if value):
+        for name in dict.fromkeys(map(canonical, await self.shown(user_id))):
             await self._database.write(
                 table.insert(table(user=user_id, canonical=name)).on_conflict(
                     action="DO NOTHING", target=table.canonical
                 )
             )
 
-    async def _username(self, user_id: object) -> str:
+    async def shown(self, user_id: object) -> list[str]:
+        """Return the username and the address as they are stored, leaving out what is empty."""
         table = self._table
-        row = await table.select(table.username).where(self._key == user_id).first()
-        return canonical(str(row["username"])) if row else ""
+        row = await table.select(table.username, table.email).where(self._key == user_id).first()
+        return [str(row[name]) for name in ("username", "email") if row[name]] if row else []
 
 
 def _find_statement(table: type[AuthUser]) -> str:

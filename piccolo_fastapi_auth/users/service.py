@@ -219,6 +219,19 @@ class UserService(Generic[UserT]):
             columns: dict[Column | str, object] = {name: value for name, value in values.items()}  # noqa: C416 - dict() would keep the narrower key type
             await self._database.write(self._table.update(columns).where(self._key == user_id))
 
+    async def set_active(self, user_id: object, *, active: bool) -> None:
+        """Let a person in, or not. For operators."""
+        await self._database.write(
+            self._table.update({self._table.active: active}).where(self._key == user_id)
+        )
+
+    async def set_password(self, user_id: object, *, password_hash: str) -> None:
+        """Store a new hash whatever the old one is. For operators; call it inside a transaction."""
+        await self._database.write(
+            self._table.update({self._table.password: password_hash}).where(self._key == user_id)
+        )
+        await self._note(user_id, {AuthAccount.password_changed_at: self._clock()})
+
     async def delete(self, candidate: Candidate) -> bool:
         """Delete a person with everything that points at them, if the password is still what was checked."""
         rows = await self._database.write(

@@ -72,8 +72,8 @@ async def test_without_a_token_nobody_is_asked(call: Any, service: Service) -> N
     "answer",
     [
         b'{"success": false}',
-        b'{"success": "true"}',
-        b'{"success": 1}',
+        b'{"success": "true", "hostname": "app.test"}',
+        b'{"success": 1, "hostname": "app.test"}',
         b"{}",
         b"[true]",
         b"true",
