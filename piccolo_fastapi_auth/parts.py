@@ -35,6 +35,7 @@ from piccolo_fastapi_auth.primitives.passwords import PasswordHasher
 from piccolo_fastapi_auth.primitives.sealing import Sealer
 from piccolo_fastapi_auth.rate_limits.limiter import RateLimiter
 from piccolo_fastapi_auth.rate_limits.login_guard import LoginGuard
+from piccolo_fastapi_auth.rate_limits.store import BoundedStore
 from piccolo_fastapi_auth.sessions.access_tokens import AccessTokens
 from piccolo_fastapi_auth.sessions.authenticator import Authenticator
 from piccolo_fastapi_auth.sessions.handout import Handout
@@ -75,6 +76,10 @@ class Parts(Generic[UserT]):
         self.transport = Transport(chosen.settings)
         self.limiter = RateLimiter(
             chosen.settings.rate_limit_storage,
+            strategy=chosen.settings.rate_limit_strategy,
+            on_store_failure=chosen.settings.rate_limit_on_store_failure,
+            headers=chosen.settings.rate_limit_headers,
+            slowapi_headers=chosen.settings.rate_limit_slowapi_headers,
             trusted_proxies=chosen.settings.trusted_proxies,
             clock=chosen.clock,
         )
@@ -126,7 +131,11 @@ class Parts(Generic[UserT]):
     def _build_gate(self) -> None:
         settings = self.settings
         keys = [derive_key(secret, purpose="login guard") for secret in settings.secrets]
-        new = functools.partial(LoginGuard, self.limiter.service, keys, clock=self.clock)
+        # A memory of its own: what strangers do to the application's limits must not push out a lock.
+        counters = self.limiter.service.apart(BoundedStore(clock=self.clock))
+        new = functools.partial(
+            LoginGuard, counters, keys, headers=settings.rate_limit_headers, clock=self.clock
+        )
         self.gate = PasswordGate(
             users=self.users,
             passwords=new(
@@ -168,6 +177,7 @@ class Parts(Generic[UserT]):
             sent=self.sent_codes,
             guard=self.code_guard,
             notices=notices,
+            gate=self.gate,
         )
         self.prover = Prover(users=self.users, gate=self.gate, mfa=self.mfa, flows=self.mfa_flows)
         self.assurance = Assurance[UserT](self.settings, self.mfa)

@@ -138,6 +138,19 @@ class AuthSettings(BaseSettings):
         repr=False,  # it may hold a password
         description="Where counters are: `memory://` (this process only), or a Redis or Valkey URI of `limits`.",
     )
+    rate_limit_strategy: Literal["sliding-window-counter", "fixed-window", "moving-window"] = Field(
+        default="sliding-window-counter", description="How limits count."
+    )
+    rate_limit_on_store_failure: Literal["memory", "deny"] = Field(
+        default="memory",
+        description="While the store is down: count in each process, or refuse with 503. Log-in always refuses.",
+    )
+    rate_limit_headers: bool = Field(
+        default=True, description="Whether responses carry `RateLimit-Policy` and `RateLimit`."
+    )
+    rate_limit_slowapi_headers: bool = Field(
+        default=False, description="Whether they carry slowapi's `X-RateLimit-*` too."
+    )
     login_limit_per_ip: str = Field(
         default="20/minute",
         description="Attempts at a secret from one address (one /64 for IPv6); empty is off.",

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 from uuid import UUID
 
+from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.errors import (
     InvalidCodeError,
@@ -14,6 +15,7 @@ from piccolo_fastapi_auth.mfa.method import Begun, SentMethod
 from piccolo_fastapi_auth.mfa.notices import Notices
 from piccolo_fastapi_auth.mfa.sending import SentCodes
 from piccolo_fastapi_auth.mfa.service import Enrolled, MfaService
+from piccolo_fastapi_auth.password_gate import PasswordGate
 from piccolo_fastapi_auth.sessions.records import Identity, Session
 from piccolo_fastapi_auth.sessions.service import SessionService
 from piccolo_fastapi_auth.users.code_guard import CodeGuard
@@ -45,6 +47,7 @@ class MfaFlows(Generic[UserT]):
         sent: SentCodes,
         guard: CodeGuard,
         notices: Notices,
+        gate: PasswordGate[UserT],
     ) -> None:
         self._database = database
         self._mfa = mfa
@@ -53,6 +56,7 @@ class MfaFlows(Generic[UserT]):
         self._sent = sent
         self._guard = guard
         self._notices = notices
+        self._gate = gate
 
     async def begin(
         self, identity: Identity[UserT], *, method: str, name: str | None
@@ -77,7 +81,13 @@ class MfaFlows(Generic[UserT]):
         return row_id, begun
 
     async def confirm(
-        self, identity: Identity[UserT], enrolment_id: UUID, code: str, *, method: str
+        self,
+        identity: Identity[UserT],
+        enrolment_id: UUID,
+        code: str,
+        *,
+        method: str,
+        caller: Caller,
     ) -> Confirmation:
         """Activate an enrolment; every other session ends, and this one's cookie is a new one (ASVS 7.2.4).
 
@@ -88,6 +98,7 @@ class MfaFlows(Generic[UserT]):
         """
         session, user_id = identity.session, identity.session.user_id
         row = await self._mfa.waiting(user_id, enrolment_id, method=method)
+        counted = await self._gate.count_code(user_id, caller)
         await self._guard.reserve(user_id)
         async with self._database.atomic():
             await self._users.hold(user_id)  # of two devices confirmed at once one is the first
@@ -102,6 +113,7 @@ class MfaFlows(Generic[UserT]):
                 cookie = await self._sessions.renew(identity, methods=[method])
             else:  # its answer has no room for new tokens
                 await self._sessions.add_method(session, method)
+        await self._gate.code_was_right(counted)
         self._notices.tell(user_id, "added")
         enrolled = [one for one in await self._mfa.of_user(user_id) if one.id == enrolment_id]
         return Confirmation(enrolled[0], codes, cookie)
@@ -139,15 +151,19 @@ class MfaFlows(Generic[UserT]):
             await self._sessions.end_all(user_id)
         self._notices.tell(user_id, "removed")
 
-    async def prove(self, user_id: object, *, method: str, code: str, flow: str = "") -> None:
+    async def prove(
+        self, user_id: object, *, method: str, code: str, caller: Caller, flow: str = ""
+    ) -> None:
         """Check a code of somebody who is logged in already.
 
         Raises:
             InvalidCodeError: It is wrong, or was used.
             RateLimitedError: Too many wrong codes.
         """
+        counted = await self._gate.count_code(user_id, caller)
         await self._guard.reserve(user_id)
         if not await self._mfa.prove(user_id, method=method, code=code, flow=flow):
             await self._mfa.note_failure(user_id, method=method)
             raise InvalidCodeError
         await self._guard.give_back(user_id)
+        await self._gate.code_was_right(counted)

@@ -57,7 +57,9 @@ class Prover(Generic[UserT]):
         if not self._mfa.has_credit(proof.method) and await self._mfa.has_credited(user_id):
             raise MfaRequiredError(extra={"methods": await self._mfa.strongest(user_id)})
         flow = "" if session_id is None else session_flow(session_id)
-        await self._flows.prove(user_id, method=proof.method, code=proof.code, flow=flow)
+        await self._flows.prove(
+            user_id, method=proof.method, code=proof.code, caller=caller, flow=flow
+        )
         found = await self._users.by_id(user_id)
         if found is None or not found.active:
             raise InvalidCredentialsError
