@@ -187,6 +187,12 @@ class AuthSettings(BaseSettings):
     mfa_token_lifetime: Lifetime = Field(
         default=timedelta(minutes=5), description="How long a log-in waits for its second factor."
     )
+    trusted_device_lifetime: Duration = Field(
+        default=timedelta(0),
+        ge=timedelta(0),
+        le=timedelta(days=90),
+        description="How long a browser is spared the second factor, where its person says so; 0 is off.",
+    )
     email_verification: Literal["off", "required"] = Field(
         default="off",
         description="`required`: nobody logs in before their address is proven; signing up answers alike for known and unknown.",

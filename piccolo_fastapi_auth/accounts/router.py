@@ -111,6 +111,7 @@ class AccountRoutes(Generic[UserT]):
             body.proof(),
             email=identity.user.email,
             caller=self._transport.caller(request),
+            session_id=session.id,
         )
         response = Response(status_code=204)
         if session.transport == "cookie":

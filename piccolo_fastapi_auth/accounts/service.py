@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Sequence
 from typing import Generic, TypeVar
+from uuid import UUID
 
 from piccolo_fastapi_auth.accounts.links import AccountLinks
 from piccolo_fastapi_auth.breaches import BreachCheck
@@ -81,13 +82,21 @@ class AccountService(Generic[UserT]):
         if user.email:
             self._outbox.post("password_changed", to=user.email, values={})
 
-    async def delete(self, user_id: object, proof: Proof, *, email: str, caller: Caller) -> None:
+    async def delete(
+        self,
+        user_id: object,
+        proof: Proof,
+        *,
+        email: str,
+        caller: Caller,
+        session_id: UUID | None = None,
+    ) -> None:
         """Delete an account and everything that points at it.
 
         Raises:
             AuthError: The proof is not good enough; see `Prover.prove`.
         """
-        candidate, _ = await self._prover.prove(user_id, proof, caller)
+        candidate, _ = await self._prover.prove(user_id, proof, caller, session_id=session_id)
         async with self._database.atomic():
             if not await self._users.delete(candidate):
                 raise InvalidCredentialsError  # the password was changed in this very moment

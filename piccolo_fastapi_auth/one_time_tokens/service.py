@@ -66,13 +66,7 @@ class OneTimeTokens:
         table = AuthOneTimeToken
         counted = await self._database.write(
             table.update({table.attempts: table.attempts + 1})
-            .where(
-                table.token_hash == digest,
-                table.purpose == purpose,
-                table.used_at.is_null(),
-                table.expires_at > self._clock(),
-                table.attempts < most,
-            )
+            .where(self._open(digest, purpose=purpose, most=most))
             .returning(table.id)
         )
         return await self._pending(table.token_hash == digest) if counted else None
@@ -106,6 +100,23 @@ class OneTimeTokens:
             & table.purpose.is_in(list(purposes))
             & table.used_at.is_null()
             & (table.expires_at > self._clock())
+        )
+
+    async def look(self, token: str, *, purpose: str, most: int) -> Pending | None:
+        """Return what an open token was issued with, without counting a try."""
+        digest = opaque_tokens.digest(token)
+        if digest is None:
+            return None
+        return await self._pending(self._open(digest, purpose=purpose, most=most))
+
+    def _open(self, digest: str, *, purpose: str, most: int) -> Combinable:
+        table = AuthOneTimeToken
+        return (
+            (table.token_hash == digest)
+            & (table.purpose == purpose)
+            & table.used_at.is_null()
+            & (table.expires_at > self._clock())
+            & (table.attempts < most)
         )
 
     async def _pending(self, condition: Combinable) -> Pending | None:

@@ -5,10 +5,9 @@ from typing import Generic, TypeVar
 
 from piccolo.columns import Column
 
-from piccolo_fastapi_auth.database import Database, Row, is_unique_violation
+from piccolo_fastapi_auth.database import Database, is_unique_violation
 from piccolo_fastapi_auth.errors import UserExistsError
-from piccolo_fastapi_auth.users.identifiers import Identifiers
-from piccolo_fastapi_auth.users.service import Candidate, canonical_address
+from piccolo_fastapi_auth.users.service import Candidate, UserService, canonical_address
 from piccolo_fastapi_auth.users.tables import AuthAccount
 from piccolo_fastapi_auth.users.user import AuthUser
 
@@ -34,10 +33,11 @@ class AddressBook(Generic[UserT]):
     """Addresses of the people of one ``Auth``."""
 
     def __init__(
-        self, database: Database, user_table: type[UserT], identifiers: Identifiers[UserT]
+        self, database: Database, user_table: type[UserT], users: UserService[UserT]
     ) -> None:
         self._database = database
-        self._identifiers = identifiers
+        self._users = users
+        self._identifiers = users.identifiers
         self._table = user_table
         self._key: Column = user_table._meta.primary_key
 
@@ -66,23 +66,16 @@ class AddressBook(Generic[UserT]):
         return holder is not None and holder.verified
 
     async def _one(self, column: Column, value: object) -> Holder | None:
-        table = self._table
-        row = await (
-            table.select(self._key, table.username, table.email, table.password)
-            .where(column == value, table.active.eq(True))  # noqa: FBT003 - a column's value
-            .first()
-        )
-        if row is None:
+        table, key = self._table, self._key
+        row = await table.select(key, table.username, table.email).where(column == value).first()
+        candidate = None if row is None else await self._users.by_id(row[key._meta.name])
+        if row is None or candidate is None or not candidate.active:
             return None
         proven = (
             await AuthAccount.select(AuthAccount.verified_email)
-            .where(AuthAccount.user == row[self._key._meta.name])
+            .where(AuthAccount.user == candidate.user_id)
             .first()
         )
-        return self._holder(row, proven)
-
-    def _holder(self, row: Row, proven: Row | None) -> Holder:
-        candidate = Candidate(row[self._key._meta.name], True, str(row["password"] or ""))  # noqa: FBT003 - only active people are looked for
         email = str(row["email"] or "")
         verified = bool(email) and proven is not None and proven["verified_email"] == email
         return Holder(candidate, str(row["username"]), email, verified)
