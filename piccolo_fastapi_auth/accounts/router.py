@@ -128,7 +128,10 @@ class AccountRoutes(Generic[UserT]):
         """Delete the account with everything that points at it."""
         session = (await self._authenticator.required(request)).session
         await self._accounts.delete(
-            session.user_id, body.proof(), caller=self._transport.caller(request)
+            session.user_id,
+            body.proof(),
+            caller=self._transport.caller(request),
+            session_id=session.id,
         )
         response = Response(status_code=204)
         if session.transport == "cookie":

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Sequence
 from typing import Generic, TypeVar
+from uuid import UUID
 
 from piccolo_fastapi_auth.breaches import BreachCheck
 from piccolo_fastapi_auth.caller import Caller
@@ -72,13 +73,15 @@ class AccountService(Generic[UserT]):
                 raise InvalidCredentialsError  # it was changed in this very moment
             await self._sessions.end_all(session.user_id, but=session.id)
 
-    async def delete(self, user_id: object, proof: Proof, *, caller: Caller) -> None:
+    async def delete(
+        self, user_id: object, proof: Proof, *, caller: Caller, session_id: UUID | None = None
+    ) -> None:
         """Delete an account and everything that points at it.
 
         Raises:
             AuthError: The proof is not good enough; see `Prover.prove`.
         """
-        candidate, _ = await self._prover.prove(user_id, proof, caller)
+        candidate, _ = await self._prover.prove(user_id, proof, caller, session_id=session_id)
         if not await self._users.delete(candidate):
             raise InvalidCredentialsError  # the password was changed in this very moment
 

@@ -86,7 +86,7 @@ def _find_statement(table: type[AuthUser]) -> str:
     key = table._meta.primary_key._meta.db_column_name
     user, names = table._meta.tablename, AuthIdentifier._meta.tablename
     return f"""
-        SELECT u."{key}" AS user_key, u.username, u.password, u.active,
+        SELECT u."{key}" AS user_key, u.username, u.password, u.active, u.admin, u.superuser,
             u."{key}" = (SELECT i."user" FROM {names} i WHERE i.canonical = {{}}) AS is_canonical,
             EXISTS (SELECT 1 FROM {names} n WHERE n."user" = u."{key}") AS is_named
         FROM {user} u

@@ -35,6 +35,7 @@ class Candidate:
     user_id: object
     active: bool
     password_hash: str = field(repr=False)
+    admin: bool = False
     named: bool = True
     """Whether the canonical names of the person are stored; not so for rows of other code."""
 
@@ -59,6 +60,10 @@ class UserService(Generic[UserT]):
         self._pool = pool
         self._clock = clock
         self._no_legacy_until: datetime | None = None
+        table = user_table
+        self._columns: list[Column] = [
+            self._key, table.password, table.active, table.admin, table.superuser,
+        ]  # fmt: skip
 
     async def candidate(self, identifier: str) -> Candidate | None:
         """Find a person by username or e-mail address, in any spelling; the exact username goes first."""
@@ -69,20 +74,27 @@ class UserService(Generic[UserT]):
             row["user_key"],
             bool(row["active"]),
             str(row["password"] or ""),
+            admin=bool(row["admin"] or row["superuser"]),
             named=bool(row["is_named"]),
         )
 
     async def by_id(self, user_id: object) -> Candidate | None:
         """Find a person by primary key."""
-        row = (
-            await self._table.select(self._key, self._table.password, self._table.active)
-            .where(self._key == user_id)
-            .first()
-        )
+        row = await self._table.select(*self._columns).where(self._key == user_id).first()
         return self._candidate(row) if row else None
 
+    async def address(self, user_id: object) -> str | None:
+        """Return a person's e-mail address, if there is one."""
+        row = await self._table.select(self._table.email).where(self._key == user_id).first()
+        return str(row["email"] or "") or None if row else None
+
     def _candidate(self, row: Row) -> Candidate:
-        return Candidate(row[self._key._meta.name], bool(row["active"]), str(row["password"] or ""))
+        return Candidate(
+            row[self._key._meta.name],
+            bool(row["active"]),
+            str(row["password"] or ""),
+            admin=bool(row["admin"] or row["superuser"]),
+        )
 
     async def check(self, password: str, candidate: Candidate | None) -> PasswordVerdict:
         """Check a password in the pool. A refusal costs the same whoever it is, or is not (ENU-3).
