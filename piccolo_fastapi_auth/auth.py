@@ -125,6 +125,11 @@ class Auth(Generic[UserT]):
                 captcha=captcha,
             )
         )
+        self._show_parts()
+        self._build_guards()
+        self._build_routers(profile_schema)
+
+    def _show_parts(self) -> None:
         self.transport = self._parts.transport
         self.limiter = self._parts.limiter
         self.outbox = self._parts.outbox
@@ -133,8 +138,6 @@ class Auth(Generic[UserT]):
         self.mfa = self._parts.mfa
         self.mfa_flows = self._parts.mfa_flows
         self.operators = self._parts.operators
-        self._build_guards()
-        self._build_routers(profile_schema)
 
     def rate_limit(
         self,
