@@ -5,7 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from piccolo_fastapi_auth.accounts.operators import Operators
 from piccolo_fastapi_auth.accounts.service import AccountService
+from piccolo_fastapi_auth.breaches import BreachCheck
+from piccolo_fastapi_auth.captcha import Captcha
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.login.hooks import LoginHooks
 from piccolo_fastapi_auth.login.service import LoginService
@@ -61,6 +64,8 @@ class Chosen(Generic[UserT]):
     mailer: Mailer = field(default_factory=ConsoleMailer)
     mail_templates: Overrides | None = None
     link_urls: Mapping[str, str] | None = None
+    breach_check: BreachCheck | None = None
+    captcha: Captcha | None = None
 
 
 class Parts(Generic[UserT]):
@@ -82,6 +87,7 @@ class Parts(Generic[UserT]):
         self.pool = HashPool(
             workers=chosen.settings.hash_concurrency, queue=chosen.settings.hash_queue
         )
+        self.breach_check, self.captcha = chosen.breach_check, chosen.captcha
         self._build_mail(chosen)
         self._build_people(chosen)
         self._build_gate()
@@ -185,6 +191,14 @@ class Parts(Generic[UserT]):
             sessions=self.sessions,
             prover=self.prover,
             gate=self.gate,
+            breaches=self.breach_check,
+        )
+        self.operators = Operators(
+            database=self.database,
+            users=self.users,
+            accounts=self.accounts,
+            sessions=self.sessions,
+            tokens=self.one_time_tokens,
         )
         self.handout = Handout(
             transport=self.transport,
@@ -204,3 +218,6 @@ class Parts(Generic[UserT]):
         await self.database.close()
         self.pool.close()
         await self.limiter.aclose()
+        for asked in (self.breach_check, self.captcha):
+            if asked is not None:
+                await asked.aclose()

@@ -7,8 +7,8 @@ from piccolo.table import Table
 from piccolo_fastapi_auth.mfa.tables import AuthMfaMethod, AuthRecoveryCode
 from piccolo_fastapi_auth.one_time_tokens.tables import AuthOneTimeToken
 from piccolo_fastapi_auth.sessions.tables import AuthSession
-from piccolo_fastapi_auth.users.tables import AuthAccount
+from piccolo_fastapi_auth.users.tables import AuthAccount, AuthIdentifier
 
 TABLES: Final[tuple[type[Table], ...]] = (
-    AuthAccount, AuthSession, AuthOneTimeToken, AuthMfaMethod, AuthRecoveryCode,
+    AuthAccount, AuthIdentifier, AuthSession, AuthOneTimeToken, AuthMfaMethod, AuthRecoveryCode,
 )  # fmt: skip

@@ -65,6 +65,7 @@ class AccountRoutes(Generic[UserT]):
                 methods=["POST"],
                 status_code=201,
                 response_model=Registered,
+                dependencies=[Depends(guard) for guard in self._guards.human],
             )
         router.add_api_route(
             "/me", self.get_me, methods=["GET"], response_model=UserOut, dependencies=signed_in

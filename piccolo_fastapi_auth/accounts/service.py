@@ -4,6 +4,7 @@ import functools
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
+from piccolo_fastapi_auth.breaches import BreachCheck
 from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.errors import InvalidCredentialsError, PasswordRejectedError
@@ -32,6 +33,7 @@ class AccountService(Generic[UserT]):
         sessions: SessionService[UserT],
         prover: Prover[UserT],
         gate: PasswordGate[UserT],
+        breaches: BreachCheck | None = None,
     ) -> None:
         self._settings = settings
         self._database = database
@@ -39,6 +41,7 @@ class AccountService(Generic[UserT]):
         self._sessions = sessions
         self._prover = prover
         self._gate = gate
+        self._breaches = breaches
 
     async def register(self, *, username: str, email: str, password: str) -> object:
         """Make an account that may log in; return its primary key.
@@ -84,6 +87,7 @@ class AccountService(Generic[UserT]):
 
         Raises:
             PasswordRejectedError: With the reason.
+            TemporarilyUnavailableError: The breach check does not answer, and is told to refuse then.
         """
         words = [*self._settings.password_words, *context]
         # Off the event loop: the first check loads the list of common passwords.
@@ -98,3 +102,5 @@ class AccountService(Generic[UserT]):
         if against is not None:
             reason, message = against
             raise PasswordRejectedError(reason, message)
+        if self._breaches is not None and await self._breaches.is_breached(password):
+            raise PasswordRejectedError("breached", "The password is known from a data breach.")

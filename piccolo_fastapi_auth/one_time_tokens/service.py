@@ -97,11 +97,19 @@ class OneTimeTokens:
         )
         return bool(used)
 
-    async def end_all(self, user_id: object, *, purpose: str) -> None:
-        """End a person's open tokens of one purpose."""
+    async def end_all(self, user_id: object, *, purpose: str | None = None) -> None:
+        """End a person's tokens, all or those of one purpose."""
         table = AuthOneTimeToken
-        await self._database.write(
-            table.delete().where(table.user == user_id, table.purpose == purpose)
+        query = table.delete().where(table.user == user_id)
+        if purpose is not None:
+            query = query.where(table.purpose == purpose)
+        await self._database.write(query)
+
+    async def clean(self, *, most: int) -> int:
+        """Delete tokens that have expired, at most so many; return how many."""
+        table = AuthOneTimeToken
+        return await self._database.delete_some(
+            table, table.id, table.expires_at <= self._clock(), most=most
         )
 
 
