@@ -15,6 +15,7 @@
         ├── SessionExpiredError          401  the session behind the credential has ended
         ├── ReauthenticationRequiredError 401 the log-in is too old or too weak for this route
         ├── InvalidRequestError          400  two credentials at once, or a malformed request
+        ├── InvalidLinkError             400  a link from a mail is used, replaced, too old, or for another address
         ├── CsrfFailedError              403  an unsafe request with a cookie from a foreign page
         ├── InsufficientScopeError       403  the credential lacks a scope
         ├── EmailNotVerifiedError        403  the route needs a verified e-mail address
@@ -192,6 +193,14 @@ class InvalidRequestError(AuthError):
     code = "invalid_request"
     status = 400
     message = "Send one credential: a cookie or a token, not both."
+
+
+class InvalidLinkError(AuthError):
+    """A link from a mail is not good any more; never says why."""
+
+    code = "invalid_link"
+    status = 400
+    message = "The link is not valid any more. Ask for a new one."
 
 
 class CsrfFailedError(AuthError):

@@ -58,6 +58,7 @@ class Transport:
         self._settings = settings
         self._cookie = settings.session_cookie
         self._device_cookie = f"{settings.session_cookie}-device"
+        self._signup_cookie = f"{settings.session_cookie}-signup"
         self._trust_cookie = f"{settings.session_cookie}-trusted"
         self._proxies = trusted_networks(settings.trusted_proxies)
         self._trusted = frozenset(settings.trusted_origins)
@@ -127,6 +128,18 @@ class Transport:
         """Let a browser be known again: no credential, it only keeps strangers from locking its owner out."""
         response.set_cookie(
             self._device_cookie, value, max_age=int(DEVICE_LIFETIME.total_seconds()),
+            path="/", secure=self._settings.secure_cookies, httponly=True, samesite="lax",
+        )  # fmt: skip
+
+    def signup_cookie(self, connection: HTTPConnection) -> str | None:
+        """Return what a browser remembers of signing up."""
+        return connection.cookies.get(self._signup_cookie)
+
+    def set_signup_cookie(self, response: Response, value: str) -> None:
+        """Let the browser that signed up be known when it confirms the address: no credential, it opens nothing."""
+        lifetime = self._settings.verification_token_lifetime
+        response.set_cookie(
+            self._signup_cookie, value, max_age=int(lifetime.total_seconds()),
             path="/", secure=self._settings.secure_cookies, httponly=True, samesite="lax",
         )  # fmt: skip
 
