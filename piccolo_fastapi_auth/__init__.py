@@ -2,6 +2,8 @@
 
 from piccolo_fastapi_auth.accounts.schemas import ProfileUpdate
 from piccolo_fastapi_auth.auth import Auth
+from piccolo_fastapi_auth.authenticated import Authenticated
+from piccolo_fastapi_auth.backends import AuthBackend
 from piccolo_fastapi_auth.errors import AuthError
 from piccolo_fastapi_auth.mfa.methods.recovery_codes import RecoveryCodes
 from piccolo_fastapi_auth.mfa.methods.totp import Totp
@@ -14,10 +16,12 @@ from piccolo_fastapi_auth.users.user import AuthUser, User
 
 __all__ = [
     "Auth",
+    "AuthBackend",
     "AuthError",
     "AuthMiddleware",
     "AuthSettings",
     "AuthUser",
+    "Authenticated",
     "Principal",
     "ProfileUpdate",
     "RateLimiter",

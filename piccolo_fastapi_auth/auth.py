@@ -13,6 +13,7 @@ from piccolo.table import create_db_tables
 from typing_extensions import TypeVar
 
 from piccolo_fastapi_auth.accounts.schemas import ProfileUpdate, check_profile
+from piccolo_fastapi_auth.backends import AuthBackend
 from piccolo_fastapi_auth.current_user import (
     CurrentPrincipal,
     CurrentSession,
@@ -60,6 +61,7 @@ class Auth(Generic[UserT]):
         login_failed: Called after a refusal with ``username`` and ``request``.
         profile_schema: What a person may write with ``PATCH /auth/me``.
         clock: Returns the present moment, aware; every time in the library comes from it.
+        backends: Kinds of credential beside cookie, token and API key, asked in order.
         hasher: Hashes passwords; the default is Argon2id at OWASP's parameters.
 
     Raises:
@@ -83,12 +85,16 @@ class Auth(Generic[UserT]):
         profile_schema: type[ProfileUpdate] = ProfileUpdate,
         clock: Clock = utc_now,
         hasher: PasswordHasher | None = None,
+        backends: Sequence[AuthBackend[UserT]] = (),
     ) -> None:
         self.settings = settings or AuthSettings()
         self.user_table = checked_user_table(user_table, self.settings)
         check_profile(profile_schema, self.user_table)
         self.clock = clock
         self._running = 0
+        self._added = {
+            one.scheme.scheme_name: one.scheme.model for one in backends if one.scheme is not None
+        }
         self._parts = Parts(
             Chosen(
                 settings=self.settings,
@@ -100,12 +106,14 @@ class Auth(Generic[UserT]):
                 ),
                 clock=clock,
                 hasher=hasher or PasswordHasher(),
+                backends=backends,
             )
         )
         self.transport = self._parts.transport
         self.limiter = self._parts.limiter
         self.users = self._parts.users
         self.sessions = self._parts.sessions
+        self.api_keys = self._parts.api_keys
         self.mfa = self._parts.mfa
         self.mfa_flows = self._parts.mfa_flows
         self._build_guards()
@@ -164,10 +172,12 @@ class Auth(Generic[UserT]):
         return Require(*self._guard_parts, mfa=mfa, fresh=fresh, verified=verified)
 
     def _own_guards(self) -> Guards:
+        """Make the guards of our own routes, which take no credential without a session."""
+        age = self.settings.reauthentication_age
         return Guards(
             signed_in=SignedIn(*self._guard_parts),
-            current_user=self.current_user,
-            fresh_user=self.require(fresh=self.settings.reauthentication_age),
+            current_user=CurrentUser(*self._guard_parts, sessions_only=True),
+            fresh_user=Require(*self._guard_parts, sessions_only=True, fresh=age),
         )
 
     def _build_routers(self, profile_schema: type[ProfileUpdate]) -> None:
@@ -191,7 +201,14 @@ class Auth(Generic[UserT]):
             return
         app.state.piccolo_fastapi_auth = [*installed, self]
         app.add_middleware(AuthMiddleware, auth=self)
-        describe(app, self._names, cookie=self.settings.session_cookie)
+        settings = self.settings
+        describe(
+            app,
+            self._names,
+            cookie=settings.session_cookie,
+            prefix=settings.prefix,
+            added=self._added,
+        )
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _: object = None) -> AsyncIterator[None]:

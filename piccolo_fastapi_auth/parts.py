@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from piccolo_fastapi_auth.accounts.service import AccountService
+from piccolo_fastapi_auth.api_keys.service import ApiKeyService
+from piccolo_fastapi_auth.backends import AuthBackend, Backends
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.login.hooks import LoginHooks
 from piccolo_fastapi_auth.login.service import LoginService
@@ -32,6 +34,7 @@ from piccolo_fastapi_auth.sessions.handout import Handout
 from piccolo_fastapi_auth.sessions.lookup import primary_key
 from piccolo_fastapi_auth.sessions.service import SessionService
 from piccolo_fastapi_auth.settings import AuthSettings
+from piccolo_fastapi_auth.static_tokens import StaticTokens
 from piccolo_fastapi_auth.transport import Transport
 from piccolo_fastapi_auth.users.code_guard import CodeGuard
 from piccolo_fastapi_auth.users.scopes import Scopes
@@ -52,6 +55,7 @@ class Chosen(Generic[UserT]):
     hooks: LoginHooks
     clock: Clock
     hasher: PasswordHasher
+    backends: Sequence[AuthBackend[UserT]] = ()
 
 
 class Parts(Generic[UserT]):
@@ -81,11 +85,17 @@ class Parts(Generic[UserT]):
         )
         self.sessions = SessionService(self.database, table, settings, clock=clock)
         self.tokens = AccessTokens(settings, clock=clock, user_key=primary_key(table))
+        self.api_keys = ApiKeyService(
+            self.database, table, settings, hold=self.users.hold, clock=clock
+        )
+        fixed = [StaticTokens[UserT](settings.static_tokens)] if settings.static_tokens else []
         self.authenticator = Authenticator(
             transport=self.transport,
             sessions=self.sessions,
             tokens=self.tokens,
             scopes=self.scopes,
+            keys=self.api_keys,
+            backends=Backends([*fixed, *chosen.backends]),
             clock=clock,
         )
 

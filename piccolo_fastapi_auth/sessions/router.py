@@ -6,7 +6,12 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Form, Request, Response
 from fastapi.responses import JSONResponse
 
-from piccolo_fastapi_auth.errors import AuthError, NotFoundError, ReauthenticationRequiredError
+from piccolo_fastapi_auth.errors import (
+    AuthError,
+    CredentialNotAcceptedError,
+    NotFoundError,
+    ReauthenticationRequiredError,
+)
 from piccolo_fastapi_auth.routing import Guards, Text
 from piccolo_fastapi_auth.sessions.access_tokens import AccessTokens
 from piccolo_fastapi_auth.sessions.authenticator import Authenticator
@@ -20,7 +25,7 @@ from piccolo_fastapi_auth.sessions.schemas import (
 )
 from piccolo_fastapi_auth.sessions.service import SessionService
 from piccolo_fastapi_auth.settings import AuthSettings
-from piccolo_fastapi_auth.transport import BearerCredential, Transport
+from piccolo_fastapi_auth.transport import ApiKeyCredential, BearerCredential, Transport
 from piccolo_fastapi_auth.users.user import AuthUser
 
 UserT = TypeVar("UserT", bound=AuthUser)
@@ -143,15 +148,17 @@ class SessionRoutes(Generic[UserT]):
 
     async def _end_by_access_token(self, token: str) -> None:
         try:
-            principal = self._tokens.read(token, even_expired=True)
+            claims = self._tokens.claims(token, even_expired=True)
         except AuthError:
             return
-        await self._sessions.end(principal.session_id)
+        await self._sessions.end(claims.sid)
 
     async def log_out(self, request: Request) -> Response:
         """End the session behind the cookie or token presented; without one there is nothing to do."""
         credential = self._transport.credential(request)
         response = Response(status_code=204)
+        if isinstance(credential, ApiKeyCredential):
+            raise CredentialNotAcceptedError  # it has no session, and a key does not revoke itself by mistake
         if isinstance(credential, BearerCredential):
             await self._end_by_access_token(credential.token)
         elif credential is not None:
