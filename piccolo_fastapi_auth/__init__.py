@@ -5,6 +5,7 @@ from piccolo_fastapi_auth.auth import Auth
 from piccolo_fastapi_auth.authenticated import Authenticated
 from piccolo_fastapi_auth.backends import AuthBackend
 from piccolo_fastapi_auth.errors import AuthError
+from piccolo_fastapi_auth.external_issuer import ExternalIssuer
 from piccolo_fastapi_auth.mfa.methods.recovery_codes import RecoveryCodes
 from piccolo_fastapi_auth.mfa.methods.totp import Totp
 from piccolo_fastapi_auth.middleware import AuthMiddleware
@@ -22,6 +23,7 @@ __all__ = [
     "AuthSettings",
     "AuthUser",
     "Authenticated",
+    "ExternalIssuer",
     "Principal",
     "ProfileUpdate",
     "RateLimiter",

@@ -8,6 +8,7 @@ from typing import Generic
 
 from fastapi import FastAPI
 from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
+from fastapi.security import APIKeyHeader
 from piccolo.engine.sqlite import SQLiteEngine
 from piccolo.table import create_db_tables
 from typing_extensions import TypeVar
@@ -18,6 +19,7 @@ from piccolo_fastapi_auth.current_user import (
     CurrentPrincipal,
     CurrentSession,
     CurrentUser,
+    Machine,
     OptionalUser,
     Require,
     SignedIn,
@@ -178,6 +180,9 @@ class Auth(Generic[UserT]):
             signed_in=SignedIn(*self._guard_parts),
             current_user=CurrentUser(*self._guard_parts, sessions_only=True),
             fresh_user=Require(*self._guard_parts, sessions_only=True, fresh=age),
+            machine=Machine(
+                *self._guard_parts[:2], self._names.api_key, APIKeyHeader(name="X-API-Key").model
+            ),
         )
 
     def _build_routers(self, profile_schema: type[ProfileUpdate]) -> None:

@@ -42,15 +42,21 @@ class _Guard(SecurityBase, Generic[UserT]):
     sessions_only: bool = False  # our own routes: no key manages credentials
 
     async def _user(self, connection: HTTPConnection, scopes: Sequence[str]) -> UserT:
+        user = (await self._admitted(connection, scopes)).user
+        if user is None:
+            raise refuse(connection, CredentialNotAcceptedError("This belongs to no person."))
+        return user
+
+    async def _admitted(
+        self, connection: HTTPConnection, scopes: Sequence[str]
+    ) -> Identity[UserT] | Authenticated[UserT]:
         try:
             found = await self.authenticator.anybody(connection)
             await self._check_scopes(connection, found, scopes)
             await self._check(found)
-            if found.user is None:
-                raise CredentialNotAcceptedError("This credential belongs to no person.")
         except AuthError as error:
             raise refuse(connection, error) from error.__cause__
-        return found.user
+        return found
 
     async def _check_scopes(
         self,
@@ -127,6 +133,19 @@ class CurrentPrincipal(_Guard[UserT]):
         except AuthError as error:
             raise refuse(connection, error) from error.__cause__
         return principal
+
+
+class Machine(_Guard[UserT]):
+    """A program with an API key or a static token; a person's session is refused. For our own routes."""
+
+    async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> None:
+        """Let it in, or refuse."""
+        await self._admitted(connection, security_scopes.scopes)
+
+    async def _check(self, found: Identity[UserT] | Authenticated[UserT]) -> None:
+        if not isinstance(found, Authenticated):
+            raise CredentialNotAcceptedError("Bring an API key or a static token.")
+        await super()._check(found)
 
 
 @dataclass(frozen=True, eq=True)

@@ -19,6 +19,7 @@ from piccolo_fastapi_auth.mfa.methods.recovery_codes import RecoveryCodes
 from piccolo_fastapi_auth.mfa.proof import Prover
 from piccolo_fastapi_auth.mfa.recovery import RecoveryService
 from piccolo_fastapi_auth.mfa.service import MfaService
+from piccolo_fastapi_auth.oauth.introspection import Introspector
 from piccolo_fastapi_auth.one_time_tokens.service import OneTimeTokens
 from piccolo_fastapi_auth.password_gate import PasswordGate
 from piccolo_fastapi_auth.primitives.clock import Clock
@@ -134,6 +135,15 @@ class Parts(Generic[UserT]):
         )
         self.prover = Prover(users=self.users, gate=self.gate, mfa=self.mfa, flows=self.mfa_flows)
         self.assurance = Assurance[UserT](self.settings, self.mfa)
+        self.introspector = Introspector(
+            self.settings,
+            sessions=self.sessions,
+            tokens=self.tokens,
+            api_keys=self.api_keys,
+            scopes=self.scopes,
+            assurance=self.assurance,
+            clock=self.clock,
+        )
 
     def _build_flows(self, login_hooks: LoginHooks) -> None:
         self.one_time_tokens = OneTimeTokens(self.database, clock=self.clock)

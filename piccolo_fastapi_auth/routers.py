@@ -57,6 +57,7 @@ def build_routers(
     SessionRoutes(
         settings=parts.settings, transport=parts.transport, sessions=parts.sessions, tokens=parts.tokens,
         authenticator=parts.authenticator, handout=parts.handout, guards=guards,
+        revoke_key=parts.api_keys.revoke_presented,
     ).add_to(routers.sessions, keys=routers.keys)  # fmt: skip
     MfaRoutes(
         settings=parts.settings, mfa=parts.mfa, flows=parts.mfa_flows, authenticator=parts.authenticator,

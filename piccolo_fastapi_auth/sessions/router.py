@@ -1,5 +1,6 @@
 """Paths about sessions: show, list, end, refresh, revoke, log out, public keys."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Generic, TypeVar
 from uuid import UUID
 
@@ -46,6 +47,7 @@ class SessionRoutes(Generic[UserT]):
         authenticator: Authenticator[UserT],
         handout: Handout[UserT],
         guards: Guards,
+        revoke_key: Callable[[str], Awaitable[bool]],
     ) -> None:
         self._settings = settings
         self._transport = transport
@@ -54,6 +56,7 @@ class SessionRoutes(Generic[UserT]):
         self._authenticator = authenticator
         self._handout = handout
         self._guards = guards
+        self._revoke_key = revoke_key
 
     def add_to(self, router: APIRouter, *, keys: APIRouter) -> None:
         """Add the routes; that of the public keys, which stands outside the prefix (RFC 8615), to ``keys``."""
@@ -139,10 +142,10 @@ class SessionRoutes(Generic[UserT]):
         token: Annotated[Text, Form(max_length=8192)],
         token_type_hint: Annotated[Text | None, Form(max_length=64)] = None,
     ) -> Response:
-        """Revoke an access or refresh token with its session (RFC 7009); an unknown token is no error."""
-        # The two kinds cannot be mistaken for each other, so the hint is not needed (RFC 7009 section 2.1).
+        """Revoke an access or refresh token with its session, or an API key (RFC 7009); an unknown one is no error."""
+        # The kinds cannot be mistaken for each other, so the hint is not needed (RFC 7009 section 2.1).
         del token_type_hint
-        if not await self._sessions.end_by_refresh_token(token):
+        if not (await self._revoke_key(token) or await self._sessions.end_by_refresh_token(token)):
             await self._end_by_access_token(token)
         return Response(status_code=200)
 
