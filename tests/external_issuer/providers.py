@@ -21,8 +21,9 @@ from jose import jwk
 from piccolo_fastapi_auth.primitives.jwt_keys import load_keys, new_pem
 from tests.servers import end, free_port, guarded, wait_until
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # Authlib's own, about the module that the package imports
+with warnings.catch_warnings(
+    record=True
+):  # Authlib's own, about the module that the package imports
     import oidc_provider_mock
 
 VERSION: Final = "9.13.3"
@@ -64,7 +65,8 @@ def _from_mock(client: httpx.Client, audience: str) -> str:
         "code": found[1],
         "redirect_uri": "http://app.test/",
     }
-    return str(client.post("/oauth2/token", data=form, auth=(audience, "x")).json()["id_token"])
+    form |= {"client_id": audience, "client_secret": "x"}
+    return str(client.post("/oauth2/token", data=form).json()["id_token"])
 
 
 def _from_node(client: httpx.Client, audience: str) -> str:
