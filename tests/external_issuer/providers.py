@@ -8,8 +8,8 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +20,6 @@ from jose import jwk
 
 from piccolo_fastapi_auth.primitives.jwt_keys import load_keys, new_pem
 from tests.servers import end, free_port, guarded, wait_until
-
-with warnings.catch_warnings(
-    record=True
-):  # Authlib's own, about the module that the package imports
-    import oidc_provider_mock
 
 VERSION: Final = "9.13.3"
 FOLDER: Final = (
@@ -80,29 +75,28 @@ def _from_node(client: httpx.Client, audience: str) -> str:
 def running(name: str, port: int) -> Iterator[Provider]:
     """Run a provider, each time with a key of its own."""
     provider = Provider(name, f"http://localhost:{port}")
-    if name == "mock":
-        with oidc_provider_mock.run_server_in_thread(port=port):
-            yield provider
-        return
-    keys = json.dumps({"keys": [_private_jwk()]})
-    environment = {
-        "PORT": str(port),
-        "KEYS": keys,
-        "MODULE": str(_module()),
-        "PATH": os.environ["PATH"],
-    }
+    command, environment = _mock(port) if name == "mock" else _node(port)
     with tempfile.TemporaryDirectory(prefix="auth-tests-") as folder:
         log = Path(folder) / "provider.log"
-        script = Path(__file__).with_name("provider.mjs")
-        process = guarded(
-            "node", str(script), stop=signal.SIGTERM, log=log, cwd=Path(folder), env=environment
-        )
+        process = guarded(*command, stop=signal.SIGTERM, log=log, cwd=Path(folder), env=environment)
         try:
             url = f"{provider.issuer}/.well-known/openid-configuration"
             wait_until(lambda: _answers(url), what="oidc-provider", process=process, log=log)
             yield provider
         finally:
             end(process)
+
+
+def _mock(port: int) -> tuple[list[str], dict[str, str]]:
+    return [sys.executable, "-W", "ignore", "-m", "oidc_provider_mock", "--port", str(port)], {
+        **os.environ
+    }
+
+
+def _node(port: int) -> tuple[list[str], dict[str, str]]:
+    keys = json.dumps({"keys": [_private_jwk()]})
+    changes = {"PORT": str(port), "KEYS": keys, "MODULE": str(_module())}
+    return ["node", str(Path(__file__).with_name("provider.mjs"))], {**os.environ, **changes}
 
 
 def _answers(url: str) -> bool:
