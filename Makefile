@@ -3,7 +3,7 @@
 #   make test    every test, with coverage
 #   make check   format, lint, import contracts, types
 #   make docs    the documentation, into site/
-#   make bench   the measurements
+#   make bench   the measurements, into docs/explanation/benchmarks.md (QUICK=1, PARTS="protected refresh")
 
 PY ?= python3
 PORT ?= 8000
@@ -52,8 +52,15 @@ check: .venv/.ok
 docs: .venv/.ok
 	$(BIN)/mkdocs build --strict
 
-bench: .venv/.ok
-	$(BIN)/python -m benchmarks
+# The measurements have an environment of their own, with everybody they compare.
+.benchmarks/venv/.ok: .venv/.python benchmarks/requirements.txt pyproject.toml
+	$(BIN)/python -m venv --clear .benchmarks/venv
+	.benchmarks/venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/requirements.txt
+	.benchmarks/venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+bench: .benchmarks/venv/.ok
+	.benchmarks/venv/bin/python -m benchmarks $(if $(QUICK),--quick) $(PARTS)
 
 clean:
-	rm -rf .venv site dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .benchmarks site dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
