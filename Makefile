@@ -3,6 +3,7 @@
 #   make test    every test, with coverage
 #   make check   format, lint, import contracts, types
 #   make docs    the documentation, into site/
+#   make budget  record anew what a protected request may cost in calls
 #   make bench   the measurements, into docs/explanation/benchmarks.md (QUICK=1, PARTS="protected refresh")
 
 PY ?= python3
@@ -14,7 +15,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check docs bench clean
+.PHONY: help run test check docs bench budget clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -61,6 +62,10 @@ docs: .venv/.ok
 
 bench: .benchmarks/venv/.ok
 	.benchmarks/venv/bin/python -m benchmarks $(if $(QUICK),--quick) $(PARTS)
+
+# What a protected request may cost, written down anew; look at the difference before committing it.
+budget: .venv/.ok
+	RECORD_BUDGET=1 $(BIN)/python -m pytest -q -n 0 tests/test_budget.py
 
 clean:
 	rm -rf .venv .benchmarks site dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -43,7 +43,8 @@ def maker(name: str) -> Callable[[str], object]:
         return lambda key: limiter.hit(item, key, "module.endpoint")
     from piccolo_api.rate_limiting.middleware import InMemoryLimitProvider  # noqa: PLC0415 - may be missing
 
-    return InMemoryLimitProvider(timespan=3600, limit=5).increment
+    hit: Callable[[str], object] = InMemoryLimitProvider(timespan=3600, limit=5).increment
+    return hit
 
 
 def resident() -> int:
