@@ -14,6 +14,7 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
+from piccolo_fastapi_auth.database import unavailable_when_broken
 from piccolo_fastapi_auth.errors import (
     AuthError,
     EmailNotVerifiedError,
@@ -41,8 +42,9 @@ class _Guard(SecurityBase, Generic[UserT]):
     async def _user(self, connection: HTTPConnection, scopes: Sequence[str]) -> UserT:
         try:
             identity = await self.authenticator.required(connection)
-            await self._check_scopes(connection, identity, scopes)
-            await self._check(identity)
+            with unavailable_when_broken():  # the checks may ask the database too
+                await self._check_scopes(connection, identity, scopes)
+                await self._check(identity)
         except AuthError as error:
             raise refuse(connection, error) from error.__cause__
         return identity.user
@@ -107,11 +109,11 @@ class CurrentPrincipal(_Guard[UserT]):
     ) -> Principal:
         """Return the principal, or refuse."""
         try:
-            principal = await self.authenticator.principal(connection)
-            if (
-                principal.transport == "cookie"
-            ):  # a token is only given to those who satisfy the policy
-                await self.assurance.check_policy(await self.authenticator.required(connection))
+            with unavailable_when_broken():
+                principal = await self.authenticator.principal(connection)
+                if principal.transport == "cookie":
+                    # A token is only given to those who satisfy the policy.
+                    await self.assurance.check_policy(await self.authenticator.required(connection))
             if not set(security_scopes.scopes) <= set(principal.scopes):
                 raise InsufficientScopeError(security_scopes.scopes)
         except AuthError as error:

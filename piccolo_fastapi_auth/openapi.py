@@ -29,11 +29,16 @@ def describe(app: FastAPI, names: SchemeNames, *, cookie: str) -> None:
 
     A guard is one dependency node for speed, and FastAPI documents one scheme a node.
     """
+    extend(app, lambda schema: _add_alternatives(schema, names, cookie))
+
+
+def extend(app: FastAPI, add: Callable[[Json], None]) -> None:
+    """Let ``add`` write into the document; it is called each time, on what FastAPI keeps, so once must be enough."""
     inner = cast("Callable[[], Json]", app.openapi)
 
     def openapi() -> Json:
         schema = inner()
-        _add_alternatives(schema, names, cookie)
+        add(schema)
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign] # FastAPI documents this as its extension point

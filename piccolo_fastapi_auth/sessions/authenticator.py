@@ -11,14 +11,22 @@ from piccolo_fastapi_auth.errors import (
     SessionExpiredError,
 )
 from piccolo_fastapi_auth.primitives.clock import Clock
+from piccolo_fastapi_auth.rate_limits.headers import queue_headers
 from piccolo_fastapi_auth.sessions.access_tokens import AccessTokens, Principal
 from piccolo_fastapi_auth.sessions.records import Identity
 from piccolo_fastapi_auth.sessions.service import SessionService
-from piccolo_fastapi_auth.transport import BearerCredential, CookieCredential, Transport
+from piccolo_fastapi_auth.transport import (
+    BearerCredential,
+    CookieCredential,
+    Credential,
+    Transport,
+)
 from piccolo_fastapi_auth.users.scopes import Scopes
 from piccolo_fastapi_auth.users.user import AuthUser
 
 UserT = TypeVar("UserT", bound=AuthUser)
+
+VARY = ("Vary", "Authorization, Cookie, Origin")
 
 
 class Authenticator(Generic[UserT]):
@@ -54,8 +62,17 @@ class Authenticator(Generic[UserT]):
             memo["identity"] = found
         return memo["identity"]
 
+    def credential(self, connection: HTTPConnection) -> Credential | None:
+        """Return the credential that came; whatever is answered now depends on it, and no cache may forget that.
+
+        Raises:
+            AuthError: It is not even one.
+        """
+        queue_headers(connection.scope, [VARY])
+        return self.transport.credential(connection)
+
     async def _look_up(self, connection: HTTPConnection) -> Identity[UserT] | None:
-        credential = self.transport.credential(connection)
+        credential = self.credential(connection)
         if credential is None:
             return None
         with unavailable_when_broken():
@@ -102,7 +119,7 @@ class Authenticator(Generic[UserT]):
         Raises:
             AuthError: No credential came, or it is not good.
         """
-        credential = self.transport.credential(connection)
+        credential = self.credential(connection)
         if isinstance(credential, BearerCredential):
             return self._tokens.read(credential.token)
         identity = await self.required(connection)

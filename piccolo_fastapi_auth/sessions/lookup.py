@@ -83,9 +83,7 @@ class SessionLookup(Generic[UserT]):
         return self._identity(rows[0]) if rows else None
 
     def _identity(self, row: Row) -> Identity[UserT]:
-        user = self._user_table(
-            _exists_in_db=True, **{name: row[alias] for alias, name in self._user_fields}
-        )
+        user = self._user_table.from_row({name: row[alias] for alias, name in self._user_fields})
         salt = row["s_refresh_salt"]
         return Identity(
             session=session_from(row, prefix="s_"),

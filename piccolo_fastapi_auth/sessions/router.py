@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 from fastapi.responses import JSONResponse
 
 from piccolo_fastapi_auth.errors import AuthError, NotFoundError, ReauthenticationRequiredError
-from piccolo_fastapi_auth.routing import Guards, Text
+from piccolo_fastapi_auth.routing import Guards, Text, refuse_repeated
 from piccolo_fastapi_auth.sessions.access_tokens import AccessTokens
 from piccolo_fastapi_auth.sessions.authenticator import Authenticator
 from piccolo_fastapi_auth.sessions.handout import Handout
@@ -131,10 +131,12 @@ class SessionRoutes(Generic[UserT]):
 
     async def revoke_token(
         self,
+        request: Request,
         token: Annotated[Text, Form(max_length=8192)],
         token_type_hint: Annotated[Text | None, Form(max_length=64)] = None,
     ) -> Response:
         """Revoke an access or refresh token with its session (RFC 7009); an unknown token is no error."""
+        await refuse_repeated(request)
         # The two kinds cannot be mistaken for each other, so the hint is not needed (RFC 7009 section 2.1).
         del token_type_hint
         if not await self._sessions.end_by_refresh_token(token):

@@ -16,14 +16,13 @@ NOT_LOADED: Final = {
     "dns",
     "ecdsa",
     "httpx",
-    "jinja2",
     "redis",
     "uvicorn",
     "valkey",
     "zxcvbn",
 }
-# segno is ours, and stays: the second factor of a plain `Auth()` draws with it, and loading it in the
-# first enrolment would hold up the event loop.
+# segno and jinja2 stay: a plain `Auth()` offers authenticator apps, whose codes segno draws, and reads its mail
+# templates when it is made; loading either in the first request that needs it would hold up the event loop.
 
 
 def _loaded(program: str) -> set[str]:

@@ -1,0 +1,58 @@
+"""Whom a rate limit counts: the person or the session behind a request. No second query beside a guard's."""
+
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar, cast, get_args
+
+from starlette.requests import HTTPConnection
+
+from piccolo_fastapi_auth.errors import AuthError
+from piccolo_fastapi_auth.rate_limits.dependencies import KeyFunction
+from piccolo_fastapi_auth.sessions.authenticator import Authenticator
+from piccolo_fastapi_auth.transport import BearerCredential
+from piccolo_fastapi_auth.users.user import AuthUser
+
+UserT = TypeVar("UserT", bound=AuthUser)
+SignedInAs = Literal["user", "session"]
+KeyName = Literal["address"] | SignedInAs
+
+
+@dataclass(frozen=True, slots=True)
+class SignedInKey(Generic[UserT]):
+    """A key function; ``None``, and so the address, for whoever brings no credential or a bad one."""
+
+    authenticator: Authenticator[UserT]
+    what: SignedInAs
+
+    async def __call__(self, connection: HTTPConnection) -> str | None:
+        """Name the caller: from a token without the database, from a cookie with the query that guards share."""
+        who = self.authenticator
+        try:
+            if isinstance(who.transport.credential(connection), BearerCredential):
+                principal = await who.principal(connection)
+                user_id, session_id = principal.user_id, principal.session_id
+            elif (identity := await who.identity(connection)) is not None:
+                user_id, session_id = identity.session.user_id, identity.session.id
+            else:
+                return None
+        except (
+            AuthError
+        ):  # the guard will refuse; until then it is a stranger, who counts by address
+            return None
+        return f"user:{user_id}" if self.what == "user" else f"session:{session_id}"
+
+
+def key_function(
+    key: KeyName | KeyFunction, authenticator: Authenticator[UserT]
+) -> KeyFunction | None:
+    """Return the function that a name stands for; ``None`` is the address.
+
+    Raises:
+        ValueError: The name stands for nothing.
+    """
+    if not isinstance(key, str):
+        return key
+    if key in get_args(SignedInAs):
+        return SignedInKey(authenticator, cast("SignedInAs", key))
+    if key != "address":
+        raise ValueError(f"the key {key!r} is none of 'address', 'user' and 'session'")
+    return None
