@@ -5,10 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from piccolo_fastapi_auth.accounts.operators import Operators
 from piccolo_fastapi_auth.accounts.service import AccountService
+from piccolo_fastapi_auth.breaches import BreachCheck
+from piccolo_fastapi_auth.captcha import Captcha
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.login.hooks import LoginHooks
 from piccolo_fastapi_auth.login.service import LoginService
+from piccolo_fastapi_auth.login.trust import Trust
 from piccolo_fastapi_auth.mail.links import Links
 from piccolo_fastapi_auth.mail.mail_limit import MailLimit
 from piccolo_fastapi_auth.mail.mailers import ConsoleMailer, Mailer
@@ -17,11 +21,14 @@ from piccolo_fastapi_auth.mail.templates import MailTemplates, Overrides
 from piccolo_fastapi_auth.mfa.assurance import Assurance
 from piccolo_fastapi_auth.mfa.challenge import Challenges
 from piccolo_fastapi_auth.mfa.flows import MfaFlows
-from piccolo_fastapi_auth.mfa.method import MfaMethod
+from piccolo_fastapi_auth.mfa.method import MfaMethod, without_credit
 from piccolo_fastapi_auth.mfa.methods.recovery_codes import RecoveryCodes
+from piccolo_fastapi_auth.mfa.notices import MailedCodes, Notices
 from piccolo_fastapi_auth.mfa.proof import Prover
 from piccolo_fastapi_auth.mfa.recovery import RecoveryService
+from piccolo_fastapi_auth.mfa.sending import SentCodes
 from piccolo_fastapi_auth.mfa.service import MfaService
+from piccolo_fastapi_auth.mfa.states import States
 from piccolo_fastapi_auth.one_time_tokens.service import OneTimeTokens
 from piccolo_fastapi_auth.password_gate import PasswordGate
 from piccolo_fastapi_auth.primitives.clock import Clock
@@ -37,6 +44,7 @@ from piccolo_fastapi_auth.sessions.authenticator import Authenticator
 from piccolo_fastapi_auth.sessions.handout import Handout
 from piccolo_fastapi_auth.sessions.lookup import primary_key
 from piccolo_fastapi_auth.sessions.service import SessionService
+from piccolo_fastapi_auth.sessions.trusted_devices import TrustedDevices
 from piccolo_fastapi_auth.settings import AuthSettings
 from piccolo_fastapi_auth.transport import Transport
 from piccolo_fastapi_auth.users.code_guard import CodeGuard
@@ -61,6 +69,8 @@ class Chosen(Generic[UserT]):
     mailer: Mailer = field(default_factory=ConsoleMailer)
     mail_templates: Overrides | None = None
     link_urls: Mapping[str, str] | None = None
+    breach_check: BreachCheck | None = None
+    captcha: Captcha | None = None
 
 
 class Parts(Generic[UserT]):
@@ -82,6 +92,7 @@ class Parts(Generic[UserT]):
         self.pool = HashPool(
             workers=chosen.settings.hash_concurrency, queue=chosen.settings.hash_queue
         )
+        self.breach_check, self.captcha = chosen.breach_check, chosen.captcha
         self._build_mail(chosen)
         self._build_people(chosen)
         self._build_gate()
@@ -109,7 +120,12 @@ class Parts(Generic[UserT]):
             self.database, table, hasher=chosen.hasher, pool=self.pool, clock=clock
         )
         self.sessions = SessionService(self.database, table, settings, clock=clock)
-        self.tokens = AccessTokens(settings, clock=clock, user_key=primary_key(table))
+        self.tokens = AccessTokens(
+            settings,
+            clock=clock,
+            user_key=primary_key(table),
+            without_credit=without_credit(chosen.mfa),
+        )
         self.authenticator = Authenticator(
             transport=self.transport,
             sessions=self.sessions,
@@ -138,14 +154,25 @@ class Parts(Generic[UserT]):
     def _build_mfa(self, methods: Sequence[MfaMethod | RecoveryCodes]) -> None:
         codes = [method for method in methods if isinstance(method, RecoveryCodes)]
         self.code_guard = CodeGuard(self.database, clock=self.clock)
+        states = States(self.database, sealer=Sealer(self.settings.sealing_keys))
+        notices = Notices(self.outbox, address_of=self.users.address)
         self.mfa = MfaService(
             self.database,
             methods=[method for method in methods if not isinstance(method, RecoveryCodes)],
             recovery=RecoveryService(
                 self.database, codes=codes[0] if codes else None, clock=self.clock
             ),
-            sealer=Sealer(self.settings.sealing_keys),
+            states=states,
+            notices=notices,
             hold=self.users.hold,
+            clock=self.clock,
+        )
+        self.sent_codes = SentCodes(
+            self.mfa,
+            states,
+            mail=MailedCodes(self.outbox),
+            wait=self.mail_limit.wait,
+            lifetime=self.settings.email_code_lifetime,
             clock=self.clock,
         )
         self.mfa_flows = MfaFlows(
@@ -153,7 +180,9 @@ class Parts(Generic[UserT]):
             users=self.users,
             mfa=self.mfa,
             sessions=self.sessions,
+            sent=self.sent_codes,
             guard=self.code_guard,
+            notices=notices,
             gate=self.gate,
         )
         self.prover = Prover(users=self.users, gate=self.gate, mfa=self.mfa, flows=self.mfa_flows)
@@ -161,19 +190,27 @@ class Parts(Generic[UserT]):
 
     def _build_flows(self, login_hooks: LoginHooks) -> None:
         self.one_time_tokens = OneTimeTokens(self.database, clock=self.clock)
+        self.challenges = Challenges(
+            tokens=self.one_time_tokens,
+            mfa=self.mfa,
+            users=self.users,
+            lifetime=self.settings.mfa_token_lifetime,
+        )
         self.login = LoginService(
             database=self.database,
             users=self.users,
             gate=self.gate,
             sessions=self.sessions,
             mfa=self.mfa,
-            challenges=Challenges(
-                tokens=self.one_time_tokens,
-                mfa=self.mfa,
-                users=self.users,
-                lifetime=self.settings.mfa_token_lifetime,
-            ),
+            challenges=self.challenges,
             guard=self.code_guard,
+            trust=Trust(
+                TrustedDevices(self.database, clock=self.clock),
+                mfa=self.mfa,
+                assurance=self.assurance,
+                lifetime=self.settings.trusted_device_lifetime,
+                clock=self.clock,
+            ),
             assurance=self.assurance,
             login_hooks=login_hooks,
             clock=self.clock,
@@ -185,6 +222,14 @@ class Parts(Generic[UserT]):
             sessions=self.sessions,
             prover=self.prover,
             gate=self.gate,
+            breaches=self.breach_check,
+        )
+        self.operators = Operators(
+            database=self.database,
+            users=self.users,
+            accounts=self.accounts,
+            sessions=self.sessions,
+            tokens=self.one_time_tokens,
         )
         self.handout = Handout(
             transport=self.transport,
@@ -204,3 +249,6 @@ class Parts(Generic[UserT]):
         await self.database.close()
         self.pool.close()
         await self.limiter.aclose()
+        for asked in (self.breach_check, self.captcha):
+            if asked is not None:
+                await asked.aclose()
