@@ -66,35 +66,35 @@ class Transport:
         """Return the credential that came, or ``None``.
 
         Raises:
-            InvalidRequestError: A cookie and a token came, or two that differ.
+            InvalidRequestError: A cookie and a token came, or two tokens.
             InvalidTokenError: The bearer token cannot be one (RFC 6750 section 2.1).
         """
         authorization = connection.headers.getlist("authorization")
-        cookies = self._cookies(connection)
+        value = self._cookie_value(connection)
         bearer = [found[1] for value in authorization if (found := _BEARER.fullmatch(value))]
-        if len(bearer) > 1 or (bearer and cookies) or len(set(cookies)) > 1:
+        if len(bearer) > 1 or (bearer and value is not None):
             raise InvalidRequestError
         if bearer:
             if not _TOKEN68.fullmatch(bearer[0] or ""):
                 raise InvalidTokenError
             return BearerCredential(bearer[0])
-        return CookieCredential(opaque_tokens.digest(cookies[0])) if cookies else None
+        return None if value is None else CookieCredential(opaque_tokens.digest(value))
 
-    def _cookies(self, connection: HTTPConnection) -> list[str]:
-        """Return every value of the session cookie as it was sent: which of two counts is nobody's to guess.
+    def _cookie_value(self, connection: HTTPConnection) -> str | None:
+        """Return the session cookie as it was sent; of several the last, which Starlette takes too.
 
-        Starlette takes the last one, strips spaces and undoes quotes and escapes, so one value had many spellings.
+        Starlette also strips spaces and undoes quotes and escapes: one token would have many spellings.
         """
-        pairs = (
+        pairs = [
             pair.lstrip().partition("=")
             for line in connection.headers.getlist("cookie")
             for pair in line.split(";")
-        )
-        return [value for name, _, value in pairs if name == self._cookie]
+        ]
+        return next((value for name, _, value in reversed(pairs) if name == self._cookie), None)
 
     def caller(self, connection: HTTPConnection) -> Caller:
         """Return what the connection tells of its other end."""
-        cookies = self._cookies(connection)
+        cookie = self._cookie_value(connection)
         agent = connection.headers.get("user-agent", "")
         address = client_address(connection.scope, trusted_proxies=self._proxies)
         return Caller(
@@ -102,15 +102,15 @@ class Transport:
             ip=None if address == UNKNOWN else address,
             # Latin-1 from the wire may hold control characters; the row is shown to people.
             user_agent="".join(c for c in agent if c.isprintable())[:_LONGEST_USER_AGENT] or None,
-            cookie_digest=opaque_tokens.digest(cookies[0]) if cookies else None,
-            has_cookie=bool(cookies),
+            cookie_digest=None if cookie is None else opaque_tokens.digest(cookie),
+            has_cookie=cookie is not None,
             address=address,
             device_cookie=connection.cookies.get(self._device_cookie),
         )
 
     def has_cookie(self, connection: HTTPConnection) -> bool:
         """Say whether a session cookie came, good or bad."""
-        return bool(self._cookies(connection))
+        return self._cookie_value(connection) is not None
 
     def set_cookie(
         self, response: Response, token: str, *, expires_at: datetime, now: datetime
