@@ -13,6 +13,7 @@ from httpx import ASGITransport, AsyncClient
 from piccolo.engine.sqlite import SQLiteEngine
 
 from piccolo_fastapi_auth import Auth, AuthSettings, User
+from piccolo_fastapi_auth.mail import Mailer
 from piccolo_fastapi_auth.tables import TABLES
 
 PASSWORD = "a horse in the pantry"
@@ -28,14 +29,15 @@ class Bench:
 
 
 @contextlib.asynccontextmanager
-async def running(**settings: Any) -> AsyncIterator[Bench]:
+async def running(*, mailer: Mailer | None = None, **settings: Any) -> AsyncIterator[Bench]:
     """Run the application on an empty database until the block ends. What is measured would soon be limited."""
     off = {"login_limit_per_ip": "", "login_limit_per_account": ""}
     with tempfile.TemporaryDirectory() as folder:
         engine = SQLiteEngine(path=str(Path(folder) / "bench.sqlite"), timeout=30)
         for table in (User, *TABLES):
             table._meta.db = engine
-        auth = Auth(AuthSettings(secret_keys=[secrets.token_urlsafe(32)], **{**off, **settings}))
+        chosen = {"secret_keys": [secrets.token_urlsafe(32)], **off, **settings}
+        auth = Auth(AuthSettings(**chosen), mailer=mailer)
         app = FastAPI()
         app.include_router(auth.router)
 

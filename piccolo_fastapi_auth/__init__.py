@@ -3,6 +3,7 @@
 from piccolo_fastapi_auth.accounts.schemas import ProfileUpdate
 from piccolo_fastapi_auth.auth import Auth
 from piccolo_fastapi_auth.errors import AuthError
+from piccolo_fastapi_auth.mfa.methods.email_code import EmailCode
 from piccolo_fastapi_auth.mfa.methods.recovery_codes import RecoveryCodes
 from piccolo_fastapi_auth.mfa.methods.totp import Totp
 from piccolo_fastapi_auth.middleware import AuthMiddleware
@@ -18,6 +19,7 @@ __all__ = [
     "AuthMiddleware",
     "AuthSettings",
     "AuthUser",
+    "EmailCode",
     "Principal",
     "ProfileUpdate",
     "RateLimiter",

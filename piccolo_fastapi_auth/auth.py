@@ -13,6 +13,8 @@ from piccolo.table import create_db_tables
 from typing_extensions import TypeVar
 
 from piccolo_fastapi_auth.accounts.schemas import ProfileUpdate, check_profile
+from piccolo_fastapi_auth.breaches import BreachCheck
+from piccolo_fastapi_auth.captcha import Captcha, CaptchaGuard, PasswordGrantCaptchaGuard
 from piccolo_fastapi_auth.current_user import (
     CurrentPrincipal,
     CurrentSession,
@@ -67,6 +69,8 @@ class Auth(Generic[UserT]):
         mailer: Sends mails; by default they are printed, for development.
         mail_templates: The application's own templates of mails: a folder, or texts by file name.
         link_urls: For purposes of links in mails the application's own pages, with ``{token}`` in them.
+        breach_check: Knows stolen passwords, such as ``PwnedPasswords``; by default nobody is asked.
+        captcha: Stands before sign up, log-in and forgotten passwords, such as ``Turnstile``; by default none.
         clock: Returns the present moment, aware; every time in the library comes from it.
         hasher: Hashes passwords; the default is Argon2id at OWASP's parameters.
 
@@ -93,6 +97,8 @@ class Auth(Generic[UserT]):
         mailer: Mailer | None = None,
         mail_templates: Overrides | None = None,
         link_urls: Mapping[str, str] | None = None,
+        breach_check: BreachCheck | None = None,
+        captcha: Captcha | None = None,
         clock: Clock = utc_now,
         hasher: PasswordHasher | None = None,
     ) -> None:
@@ -115,8 +121,15 @@ class Auth(Generic[UserT]):
                 mailer=mailer or ConsoleMailer(),
                 mail_templates=mail_templates,
                 link_urls=link_urls,
+                breach_check=breach_check,
+                captcha=captcha,
             )
         )
+        self._show_parts()
+        self._build_guards()
+        self._build_routers(profile_schema)
+
+    def _show_parts(self) -> None:
         self.transport = self._parts.transport
         self.limiter = self._parts.limiter
         self.outbox = self._parts.outbox
@@ -124,8 +137,7 @@ class Auth(Generic[UserT]):
         self.sessions = self._parts.sessions
         self.mfa = self._parts.mfa
         self.mfa_flows = self._parts.mfa_flows
-        self._build_guards()
-        self._build_routers(profile_schema)
+        self.operators = self._parts.operators
 
     def rate_limit(
         self,
@@ -189,10 +201,13 @@ class Auth(Generic[UserT]):
         return Require(*self._guard_parts, mfa=mfa, fresh=fresh, verified=verified)
 
     def _own_guards(self) -> Guards:
+        captcha, transport = self._parts.captcha, self.transport
         return Guards(
             signed_in=SignedIn(*self._guard_parts),
             current_user=self.current_user,
             fresh_user=self.require(fresh=self.settings.reauthentication_age),
+            human=(CaptchaGuard(captcha, transport),) if captcha else (),
+            human_password=(PasswordGrantCaptchaGuard(captcha, transport),) if captcha else (),
         )
 
     def _build_routers(self, profile_schema: type[ProfileUpdate]) -> None:

@@ -13,6 +13,8 @@ import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar, cast
 
+from piccolo.columns import Column
+from piccolo.custom_types import Combinable
 from piccolo.engine.base import BaseTransaction, Engine
 from piccolo.engine.sqlite import SQLiteEngine, SQLiteTransaction, TransactionType
 from piccolo.query.base import Query
@@ -114,6 +116,19 @@ class Database:
         if reader is not None and not self.engine.transaction_exists():
             return await reader.execute_fetchall(template.replace("{}", "?"), values)
         return cast("list[Row]", await self._table.raw(template, *values))
+
+    async def delete_some(
+        self, table: type[Table], key: Column, condition: Combinable, *, most: int
+    ) -> int:
+        """Delete rows, at most so many, past those that another worker is deleting just now; return how many."""
+        async with self.atomic():
+            query = table.select(key).where(condition).limit(most)
+            if not isinstance(self.engine, SQLiteEngine):  # which has one writer at a time
+                query = query.lock_rows("UPDATE", skip_locked=True)
+            keys = [row[key._meta.name] for row in await query]
+            if keys:
+                await self.write(table.delete().where(key.is_in(keys)))
+        return len(keys)
 
     async def write(self, query: Query[TableT, ResponseT]) -> list[Row]:
         """Run one writing Piccolo query by itself; return the rows of its ``RETURNING``."""

@@ -15,6 +15,7 @@
         ├── SessionExpiredError          401  the session behind the credential has ended
         ├── ReauthenticationRequiredError 401 the log-in is too old or too weak for this route
         ├── InvalidRequestError          400  two credentials at once, or a malformed request
+        ├── InvalidLinkError             400  a link from a mail is used, replaced, too old, or for another address
         ├── CsrfFailedError              403  an unsafe request with a cookie from a foreign page
         ├── InsufficientScopeError       403  the credential lacks a scope
         ├── EmailNotVerifiedError        403  the route needs a verified e-mail address
@@ -23,6 +24,7 @@
         ├── UserExistsError              409  the name or the address is taken
         ├── PayloadTooLargeError         413  the body is larger than any of ours
         ├── AlreadyEnrolledError         409  the person has as many second factors as anybody may have
+        ├── NoAddressError               409  there is no address to which a code could be sent
         ├── PasswordRejectedError        422  the new password is too short or too common
         ├── RateLimitedError             429  too many requests; also slowapi's RateLimitExceeded
         └── TemporarilyUnavailableError  503  a store is down or a queue is full
@@ -193,6 +195,14 @@ class InvalidRequestError(AuthError):
     message = "Send one credential: a cookie or a token, not both."
 
 
+class InvalidLinkError(AuthError):
+    """A link from a mail is not good any more; never says why."""
+
+    code = "invalid_link"
+    status = 400
+    message = "The link is not valid any more. Ask for a new one."
+
+
 class CsrfFailedError(AuthError):
     """An unsafe request with a cookie came from a foreign page (OWASP CSRF cheat sheet)."""
 
@@ -259,6 +269,14 @@ class AlreadyEnrolledError(AuthError):
     code = "already_enrolled"
     status = 409
     message = "Remove a second factor before you add another."
+
+
+class NoAddressError(AuthError):
+    """The account has no address to which a code could be sent."""
+
+    code = "no_address"
+    status = 409
+    message = "There is no address to send a code to."
 
 
 class PasswordRejectedError(AuthError):

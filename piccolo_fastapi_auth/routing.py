@@ -223,3 +223,7 @@ class Guards:
     signed_in: Callable[..., object]
     current_user: Callable[..., object]
     fresh_user: Callable[..., object]
+    human: tuple[Callable[..., object], ...] = ()
+    """Stands before routes that strangers can call; empty without a CAPTCHA."""
+    human_password: tuple[Callable[..., object], ...] = ()
+    """The same for the token endpoint, where only a password needs it."""

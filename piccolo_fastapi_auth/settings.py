@@ -187,7 +187,22 @@ class AuthSettings(BaseSettings):
     mfa_token_lifetime: Lifetime = Field(
         default=timedelta(minutes=5), description="How long a log-in waits for its second factor."
     )
-    registration: bool = Field(default=True, description="Whether the public sign-up route exists.")
+    trusted_device_lifetime: Duration = Field(
+        default=timedelta(0),
+        ge=timedelta(0),
+        le=timedelta(days=90),
+        description="How long a browser is spared the second factor, where its person says so; 0 is off.",
+    )
+    email_verification: Literal["off", "required"] = Field(
+        default="off",
+        description="`required`: nobody logs in before their address is proven; signing up answers alike for known and unknown.",
+    )
+    magic_links: bool = Field(
+        default=False, description="Whether people may log in by a link in a mail."
+    )
+    registration: bool = Field(
+        default=True, description="Whether anybody may sign up; if not, an invitation is needed."
+    )
     email_code_lifetime: Lifetime = Field(
         default=timedelta(minutes=10), description="Life of a code sent by mail."
     )
@@ -209,7 +224,7 @@ class AuthSettings(BaseSettings):
     )
     mail_limit_per_address: str = Field(
         default="5/hour",
-        description="Mails that strangers can cause to one address; empty is off.",
+        description="Mails of one kind that anybody can cause to one address; empty is off.",
     )
 
     @field_validator("secret_keys")

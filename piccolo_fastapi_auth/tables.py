@@ -6,9 +6,10 @@ from piccolo.table import Table
 
 from piccolo_fastapi_auth.mfa.tables import AuthMfaMethod, AuthRecoveryCode
 from piccolo_fastapi_auth.one_time_tokens.tables import AuthOneTimeToken
-from piccolo_fastapi_auth.sessions.tables import AuthSession
-from piccolo_fastapi_auth.users.tables import AuthAccount
+from piccolo_fastapi_auth.sessions.tables import AuthSession, AuthTrustedDevice
+from piccolo_fastapi_auth.users.tables import AuthAccount, AuthIdentifier
 
 TABLES: Final[tuple[type[Table], ...]] = (
-    AuthAccount, AuthSession, AuthOneTimeToken, AuthMfaMethod, AuthRecoveryCode,
+    AuthAccount, AuthIdentifier, AuthSession, AuthOneTimeToken, AuthMfaMethod, AuthRecoveryCode,
+    AuthTrustedDevice,
 )  # fmt: skip

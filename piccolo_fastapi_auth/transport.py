@@ -58,6 +58,8 @@ class Transport:
         self._settings = settings
         self._cookie = settings.session_cookie
         self._device_cookie = f"{settings.session_cookie}-device"
+        self._signup_cookie = f"{settings.session_cookie}-signup"
+        self._trust_cookie = f"{settings.session_cookie}-trusted"
         self._proxies = trusted_networks(settings.trusted_proxies)
         self._trusted = frozenset(settings.trusted_origins)
         self._own = frozenset([settings.public_origin] if settings.public_origin else [])
@@ -106,6 +108,7 @@ class Transport:
             has_cookie=cookie is not None,
             address=address,
             device_cookie=connection.cookies.get(self._device_cookie),
+            trust_cookie=connection.cookies.get(self._trust_cookie),
         )
 
     def has_cookie(self, connection: HTTPConnection) -> bool:
@@ -125,6 +128,25 @@ class Transport:
         """Let a browser be known again: no credential, it only keeps strangers from locking its owner out."""
         response.set_cookie(
             self._device_cookie, value, max_age=int(DEVICE_LIFETIME.total_seconds()),
+            path="/", secure=self._settings.secure_cookies, httponly=True, samesite="lax",
+        )  # fmt: skip
+
+    def signup_cookie(self, connection: HTTPConnection) -> str | None:
+        """Return what a browser remembers of signing up."""
+        return connection.cookies.get(self._signup_cookie)
+
+    def set_signup_cookie(self, response: Response, value: str) -> None:
+        """Let the browser that signed up be known when it confirms the address: no credential, it opens nothing."""
+        lifetime = self._settings.verification_token_lifetime
+        response.set_cookie(
+            self._signup_cookie, value, max_age=int(lifetime.total_seconds()),
+            path="/", secure=self._settings.secure_cookies, httponly=True, samesite="lax",
+        )  # fmt: skip
+
+    def set_trust_cookie(self, response: Response, token: str) -> None:
+        """Let a browser be spared the second factor for a while; how long, the database knows."""
+        response.set_cookie(
+            self._trust_cookie, token, max_age=int(self._settings.trusted_device_lifetime.total_seconds()),
             path="/", secure=self._settings.secure_cookies, httponly=True, samesite="lax",
         )  # fmt: skip
 

@@ -16,6 +16,11 @@ SCHEMES: Final = ("auth_password", "auth_bearer", "auth_cookie")
 # Whatever is not named here asks for a credential. A new route that is not named is a failure.
 PUBLIC: Final = {
     ("post", "/auth/register"),
+    ("post", "/auth/email/verify/request"),
+    ("post", "/auth/email/verify"),
+    ("post", "/auth/email/change/undo"),
+    ("post", "/auth/password/forgot"),
+    ("post", "/auth/password/reset"),
     ("post", "/auth/login"),
     ("post", "/auth/mfa/verify"),
     ("post", "/auth/token"),

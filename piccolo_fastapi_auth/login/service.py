@@ -1,19 +1,23 @@
 """The sequence of a log-in, one for every transport (DESIGN rule 6). No rule of its own: `attempt.decide` has them."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.errors import (
+    AuthError,
+    EmailNotVerifiedError,
     InvalidCodeError,
     InvalidCredentialsError,
+    InvalidLinkError,
     MfaTokenExpiredError,
 )
 from piccolo_fastapi_auth.login import hooks
-from piccolo_fastapi_auth.login.attempt import NeedsProof, Refused, decide
+from piccolo_fastapi_auth.login.attempt import NeedsProof, Refused, Unproven, decide
 from piccolo_fastapi_auth.login.hooks import LoginHooks
+from piccolo_fastapi_auth.login.trust import Trust
 from piccolo_fastapi_auth.mfa.challenge import Challenges, Open, Wanted
 from piccolo_fastapi_auth.mfa.service import MfaService
 from piccolo_fastapi_auth.password_gate import PasswordGate
@@ -28,6 +32,7 @@ UserT = TypeVar("UserT", bound=AuthUser)
 
 # A password that changes between its check and the log-in is checked again; nobody changes it three times.
 _ROUNDS = 3
+MAGIC_LINK = "magic_link"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,7 @@ class LoggedIn(Generic[UserT]):
     identity: Identity[UserT]
     secret: str = field(repr=False)
     device_cookie: str | None = field(default=None, repr=False)
+    trust_cookie: str | None = field(default=None, repr=False)
 
 
 class LoginService(Generic[UserT]):
@@ -61,8 +67,10 @@ class LoginService(Generic[UserT]):
         mfa: MfaService,
         challenges: Challenges[UserT],
         guard: CodeGuard,
+        trust: Trust[UserT],
         assurance: Assurance[UserT],
         login_hooks: LoginHooks,
+        lacks_address: Callable[[object], Awaitable[bool]],
         clock: Clock,
     ) -> None:
         self._database = database
@@ -72,8 +80,10 @@ class LoginService(Generic[UserT]):
         self._mfa = mfa
         self._challenges = challenges
         self._guard = guard
+        self._trust = trust
         self._assurance = assurance
         self._hooks = login_hooks
+        self._lacks_address = lacks_address
         self._clock = clock
 
     async def log_in(self, attempt: Attempt) -> LoggedIn[UserT]:
@@ -82,6 +92,7 @@ class LoginService(Generic[UserT]):
         Raises:
             InvalidCredentialsError: Unknown, wrong or inactive; never says which.
             RateLimitedError: Too many attempts from there or on that account.
+            EmailNotVerifiedError: The password is right, and the address must be proven first.
             MfaRequiredError: A second factor must follow.
             InvalidCodeError: One came along and is wrong.
             AuthError: A hook refused.
@@ -112,11 +123,18 @@ class LoginService(Generic[UserT]):
                 password_matches=verdict.matches,
                 has_second_factor=accepted
                 and candidate is not None
-                and await self._mfa.is_enrolled(candidate.user_id),
+                and await self._mfa.is_enrolled(candidate.user_id)
+                and not await self._trust.spares(candidate, wanted.caller),
+                lacks_address=accepted
+                and candidate is not None
+                and await self._lacks_address(candidate.user_id),
             )
             if candidate is None or isinstance(decision, Refused):
                 await self._gate.wrong(checked)
                 raise InvalidCredentialsError
+            if isinstance(decision, Unproven):
+                await self._gate.right(checked)
+                raise EmailNotVerifiedError
             if isinstance(decision, NeedsProof):
                 await self._gate.right(checked)
                 if verdict.replacement is not None:
@@ -136,6 +154,42 @@ class LoginService(Generic[UserT]):
             return await self._told(wanted, replace(logged_in, device_cookie=device_cookie))
         raise InvalidCredentialsError
 
+    async def log_in_by_link(
+        self, wanted: Wanted, use_up: Callable[[], Awaitable[Candidate]]
+    ) -> LoggedIn[UserT]:
+        """Begin a session for whoever a link from a mail proves: the same steps, with the link for a password.
+
+        Args:
+            wanted: What the log-in shall lead to.
+            use_up: Uses the link up, inside the transaction that begins the session.
+
+        Raises:
+            InvalidLinkError: The link is not good.
+            MfaRequiredError: A second factor must follow.
+            AuthError: A hook refused.
+        """
+        wanted = replace(wanted, first=MAGIC_LINK)
+        await hooks.run(
+            self._hooks.before_login, username=wanted.username, request=wanted.caller.connection
+        )
+        try:
+            async with self._database.atomic():
+                candidate = await use_up()
+                enrolled = await self._mfa.is_enrolled(candidate.user_id)
+                logged_in = (
+                    None
+                    if enrolled
+                    else await self._start(wanted, candidate, [MAGIC_LINK], replacement=None)
+                )
+                if logged_in is None and not enrolled:
+                    raise InvalidLinkError  # the account changed in this very moment
+        except AuthError:
+            await self._tell_failure(wanted)
+            raise
+        if logged_in is None:
+            return await self._challenge(Attempt(wanted, ""), candidate)
+        return await self._told(wanted, logged_in)
+
     async def _challenge(self, attempt: Attempt, candidate: Candidate) -> LoggedIn[UserT]:
         """Open a challenge; refuse with it, or answer it at once with the code that came along."""
         token = await self._challenges.begin(candidate, attempt.wanted)
@@ -150,13 +204,17 @@ class LoginService(Generic[UserT]):
         """Guess a method, for a form with one field: digits are a one-time code, anything else a recovery code."""
         is_digits = code.replace(" ", "").replace("-", "").isdigit()
         usable = await self._mfa.usable(candidate.user_id)
-        fitting = [name for name in usable if (name == "recovery_code") != is_digits]
+        fitting = [
+            name
+            for name in usable
+            if (name == "recovery_code") != is_digits and not self._mfa.is_sent(name)
+        ]
         return fitting[0] if fitting else "recovery_code"
 
     async def complete(
-        self, token: str, *, method: str, code: str, caller: Caller
+        self, token: str, *, method: str, code: str, caller: Caller, trust_device: bool = False
     ) -> LoggedIn[UserT]:
-        """Answer a challenge and finish the log-in that was begun.
+        """Answer a challenge and finish the log-in that was begun; ``trust_device`` spares the browser the next one.
 
         Raises:
             MfaTokenExpiredError: The challenge is over.
@@ -169,6 +227,11 @@ class LoginService(Generic[UserT]):
         await self._guard.reserve(user_id)
         async with self._database.atomic():
             logged_in = await self._answer(challenge, method=method, code=code)
+            if logged_in is not None and trust_device:
+                trust_cookie = await self._trust.grant(
+                    logged_in.identity.session.id, challenge.candidate
+                )
+                logged_in = replace(logged_in, trust_cookie=trust_cookie)
         if logged_in is None:
             await self._mfa.note_failure(user_id, method=method)
             await self._tell_failure(challenge.wanted)
@@ -181,12 +244,17 @@ class LoginService(Generic[UserT]):
         await self._users.hold(
             challenge.candidate.user_id
         )  # in the order in which others take the rows
-        if not await self._mfa.prove(challenge.candidate.user_id, method=method, code=code):
+        if not await self._mfa.prove(
+            challenge.candidate.user_id, method=method, code=code, flow=challenge.flow
+        ):
             return None
         await self._challenges.consume(challenge)
         await self._guard.give_back(challenge.candidate.user_id)
         logged_in = await self._start(
-            challenge.wanted, challenge.candidate, ["password", method], replacement=None
+            challenge.wanted,
+            challenge.candidate,
+            [challenge.wanted.first, method],
+            replacement=None,
         )
         if logged_in is None:
             raise MfaTokenExpiredError  # the account changed in this very moment
@@ -204,8 +272,11 @@ class LoginService(Generic[UserT]):
         caller = wanted.caller
         if not await self._users.admit(candidate, replacement=replacement):
             return None
+        trusted_until = None
         if len(methods) == 1 and await self._mfa.is_enrolled(candidate.user_id):
-            return None  # enrolled since it was checked: look again, and ask for it
+            trusted_until = await self._trust.take_over(candidate, caller)
+            if trusted_until is None:
+                return None  # enrolled, or trusted no more, since it was checked: look again
         if caller.cookie_digest is not None:  # no fixation: the browser's old session ends here
             await self._sessions.end_by_cookie(caller.cookie_digest)
         started = await self._sessions.start(
@@ -217,8 +288,14 @@ class LoginService(Generic[UserT]):
             user_agent=caller.user_agent,
             authenticated_at=self._clock(),
         )
+        trust_cookie = None
+        if trusted_until is not None:
+            known = replace(candidate, password_hash=replacement or candidate.password_hash)
+            trust_cookie = await self._trust.grant(started.session_id, known, until=trusted_until)
         identity = await self._sessions.find.by_id(started.session_id, now=self._clock())
-        return None if identity is None else LoggedIn(identity, started.secret)
+        if identity is None:
+            return None
+        return LoggedIn(identity, started.secret, trust_cookie=trust_cookie)
 
     async def _told(self, wanted: Wanted, logged_in: LoggedIn[UserT]) -> LoggedIn[UserT]:
         """Run the hooks of a success, outside the transaction: the application's code may take its time."""

@@ -4,7 +4,6 @@ from typing import Generic, TypeVar
 
 from piccolo_fastapi_auth.errors import MfaEnrolmentRequiredError, ReauthenticationRequiredError
 from piccolo_fastapi_auth.mfa.service import MfaService
-from piccolo_fastapi_auth.sessions.amr import is_multi_factor
 from piccolo_fastapi_auth.sessions.records import Identity
 from piccolo_fastapi_auth.settings import AuthSettings
 from piccolo_fastapi_auth.users.user import AuthUser
@@ -26,22 +25,38 @@ class Assurance(Generic[UserT]):
             ReauthenticationRequiredError: They have one.
             MfaEnrolmentRequiredError: They have none: only the enrolment routes are open to them.
         """
-        user = identity.user
-        if self._policy == "everyone" or (
-            self._policy == "admins" and (user.admin or user.superuser)
-        ):
+        if self.concerns(is_admin=bool(identity.user.admin or identity.user.superuser)):
             await self.demand(identity)
 
+    def concerns(self, *, is_admin: bool) -> bool:
+        """Say whether the policy asks a second factor of somebody."""
+        return self._policy == "everyone" or (self._policy == "admins" and is_admin)
+
     async def demand(self, identity: Identity[UserT]) -> None:
-        """Refuse a log-in without a second factor.
+        """Refuse a log-in without a second factor that counts.
 
         Raises:
             ReauthenticationRequiredError: The person has one.
             MfaEnrolmentRequiredError: They have none.
         """
-        if is_multi_factor(identity.session.methods):
+        session = identity.session
+        if self._mfa.is_multi_factor(session.methods):
             return
-        if await self._mfa.is_enrolled(identity.session.user_id):
-            methods = await self._mfa.usable(identity.session.user_id)
+        if await self._mfa.has_credited(session.user_id):
+            methods = await self._mfa.strongest(session.user_id)
             raise ReauthenticationRequiredError(methods=methods)
         raise MfaEnrolmentRequiredError
+
+    async def demand_strongest(self, identity: Identity[UserT]) -> None:
+        """Refuse a log-in that is weaker than the person's second factors allow (ASVS 7.5.1).
+
+        Raises:
+            ReauthenticationRequiredError: It is.
+        """
+        session = identity.session
+        if self._mfa.is_multi_factor(session.methods):
+            return
+        two_steps = bool(set(session.methods) - {"password"})
+        if await (self._mfa.has_credited if two_steps else self._mfa.is_enrolled)(session.user_id):
+            methods = await self._mfa.strongest(session.user_id)
+            raise ReauthenticationRequiredError(methods=methods)

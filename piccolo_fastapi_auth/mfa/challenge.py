@@ -26,6 +26,8 @@ class Wanted:
     transport: TransportName
     caller: Caller
     scope: tuple[str, ...] | None = None
+    first: str = "password"
+    """The method that was proved first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,11 @@ class Open:
     pending: Pending
     candidate: Candidate
     wanted: Wanted
+
+    @property
+    def flow(self) -> str:
+        """The name under which codes are sent for this challenge."""
+        return f"challenge {self.pending.id}"
 
 
 class Challenges(Generic[UserT]):
@@ -64,6 +71,7 @@ class Challenges(Generic[UserT]):
                 "username": wanted.username,
                 "transport": wanted.transport,
                 "scope": wanted.scope,
+                "first": wanted.first,
             },
         )
 
@@ -83,7 +91,21 @@ class Challenges(Generic[UserT]):
         Raises:
             MfaTokenExpiredError: Unknown, too late, answered, out of tries, or the person's password or state changed.
         """
-        pending = await self._tokens.attempt(token, purpose=PURPOSE, most=MOST_TRIES)
+        return await self._opened(
+            await self._tokens.attempt(token, purpose=PURPOSE, most=MOST_TRIES), caller
+        )
+
+    async def look(self, token: str, caller: Caller) -> Open:
+        """Return the challenge without counting a try: to have a code sent.
+
+        Raises:
+            MfaTokenExpiredError: As with `attempt`.
+        """
+        return await self._opened(
+            await self._tokens.look(token, purpose=PURPOSE, most=MOST_TRIES), caller
+        )
+
+    async def _opened(self, pending: Pending | None, caller: Caller) -> Open:
         candidate = await self._users.by_id(pending.user_id) if pending else None
         if pending is None or candidate is None or not candidate.active:
             raise MfaTokenExpiredError
@@ -95,6 +117,7 @@ class Challenges(Generic[UserT]):
             transport=cast("TransportName", pending.data["transport"]),
             caller=caller,
             scope=None if scope is None else tuple(scope),
+            first=str(pending.data.get("first", "password")),
         )
         return Open(pending, candidate, wanted)
 

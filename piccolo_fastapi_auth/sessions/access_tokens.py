@@ -15,7 +15,7 @@ from piccolo_fastapi_auth.primitives.jwt import (
     InvalidJwtError,
     JwtCodec,
 )
-from piccolo_fastapi_auth.sessions.amr import from_amr, to_amr
+from piccolo_fastapi_auth.sessions.amr import WITHOUT_CREDIT, from_amr, is_multi_factor, to_amr
 from piccolo_fastapi_auth.sessions.records import Session, TransportName
 from piccolo_fastapi_auth.settings import AuthSettings
 
@@ -37,12 +37,20 @@ class Principal:
     authenticated_at: datetime
     expires_at: datetime
     transport: TransportName
+    multi_factor: bool = False
 
 
 class AccessTokens:
     """Signs and reads the access tokens of one ``Auth``."""
 
-    def __init__(self, settings: AuthSettings, *, clock: Clock, user_key: Column) -> None:
+    def __init__(
+        self,
+        settings: AuthSettings,
+        *,
+        clock: Clock,
+        user_key: Column,
+        without_credit: frozenset[str] = WITHOUT_CREDIT,
+    ) -> None:
         keys = [
             key.get_secret_value().encode() for key in settings.signing_keys
         ] or settings.secrets
@@ -54,7 +62,12 @@ class AccessTokens:
         )
         self._lifetime = settings.access_token_lifetime
         self._clock = clock
+        self._without_credit = without_credit
         self._key_type: type[object] = user_key.value_type
+
+    def is_multi_factor(self, session: Session) -> bool:
+        """Say whether two factors were used, as a token of the session would."""
+        return is_multi_factor(session.methods, without_credit=self._without_credit)
 
     def issue(self, session: Session, *, scopes: Sequence[str]) -> tuple[str, int]:
         """Return an access token and its life in seconds; it never outlives its session."""
@@ -67,7 +80,7 @@ class AccessTokens:
             iat=now,
             exp=expires_at.replace(microsecond=0),
             auth_time=session.authenticated_at.replace(microsecond=0),
-            amr=to_amr(session.methods),
+            amr=to_amr(session.methods, without_credit=self._without_credit),
             scope=tuple(scopes),
         )
         return self.codec.sign(claims), max(0, int((claims.exp - now).total_seconds()))
@@ -95,6 +108,7 @@ class AccessTokens:
             authenticated_at=claims.auth_time,
             expires_at=claims.exp,
             transport="bearer",
+            multi_factor="mfa" in claims.amr,
         )
 
     def _user_id(self, subject: str) -> UserId:

@@ -1,5 +1,7 @@
 """Who sent a request: from a credential to a live session, once a request."""
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Generic, TypeVar
 
 from starlette.requests import HTTPConnection
@@ -13,7 +15,7 @@ from piccolo_fastapi_auth.errors import (
 from piccolo_fastapi_auth.primitives.clock import Clock
 from piccolo_fastapi_auth.rate_limits.headers import queue_headers
 from piccolo_fastapi_auth.sessions.access_tokens import AccessTokens, Principal
-from piccolo_fastapi_auth.sessions.records import Identity
+from piccolo_fastapi_auth.sessions.records import Identity, Session
 from piccolo_fastapi_auth.sessions.service import SessionService
 from piccolo_fastapi_auth.transport import (
     BearerCredential,
@@ -26,6 +28,7 @@ from piccolo_fastapi_auth.users.user import AuthUser
 
 UserT = TypeVar("UserT", bound=AuthUser)
 
+_PRECISION = timedelta(seconds=1)  # of times in a token
 VARY = ("Vary", "Authorization, Cookie, Origin")
 
 
@@ -91,7 +94,15 @@ class Authenticator(Generic[UserT]):
             raise SessionExpiredError
         if found.session.user_id != principal.user_id or found.session.transport != "bearer":
             raise InvalidTokenError
-        return found
+        return replace(found, session=self._as_proved(found.session, principal))
+
+    def _as_proved(self, session: Session, principal: Principal) -> Session:
+        """Return the session as it was when the token was made: what was proved since is in newer tokens (ASVS 7.2.4)."""
+        if session.authenticated_at - principal.authenticated_at >= _PRECISION:
+            session = replace(session, authenticated_at=principal.authenticated_at)
+        if self._tokens.is_multi_factor(session) and not principal.multi_factor:
+            session = replace(session, methods=principal.methods)
+        return session
 
     async def _by_cookie(self, credential: CookieCredential) -> Identity[UserT]:
         if credential.digest is None:
@@ -132,6 +143,7 @@ class Authenticator(Generic[UserT]):
             authenticated_at=session.authenticated_at,
             expires_at=session.expires_at,
             transport=session.transport,
+            multi_factor=self._tokens.is_multi_factor(session),
         )
 
     async def scopes(

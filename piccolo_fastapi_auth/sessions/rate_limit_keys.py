@@ -34,10 +34,8 @@ class SignedInKey(Generic[UserT]):
                 user_id, session_id = identity.session.user_id, identity.session.id
             else:
                 return None
-        except (
-            AuthError
-        ):  # the guard will refuse; until then it is a stranger, who counts by address
-            return None
+        except AuthError:
+            return None  # the guard will refuse; here it is a stranger, who counts by address
         return f"user:{user_id}" if self.what == "user" else f"session:{session_id}"
 
 

@@ -38,3 +38,23 @@ class AuthSession(Table, tablename="auth_session"):
     )
     ip = Varchar(length=45, null=True, default=None)
     user_agent = Varchar(length=255, null=True, default=None)
+
+
+class AuthTrustedDevice(Table, tablename="auth_trusted_device"):
+    """A browser that is spared the second factor for a while. It ends with the session that its log-in began."""
+
+    id = UUID(primary_key=True)
+    user: ForeignKey[AuthUser] = ForeignKey(
+        references=UserReference(), on_delete=OnDelete.cascade, null=False, index=True
+    )
+    session: ForeignKey[AuthSession] = ForeignKey(
+        references=AuthSession, on_delete=OnDelete.cascade, null=False, index=True
+    )
+    token_hash = Varchar(
+        length=64,
+        unique=True,
+        secret=True,
+        help_text="Digest of the browser's token, the password's hash and the second factors.",
+    )
+    created_at = Timestamptz()
+    expires_at = Timestamptz()

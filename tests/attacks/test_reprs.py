@@ -15,15 +15,24 @@ from pydantic import BaseModel, SecretStr
 
 import piccolo_fastapi_auth
 from piccolo_fastapi_auth import Auth, AuthSettings, Session, User
+from piccolo_fastapi_auth.accounts.links import Redeemed
+from piccolo_fastapi_auth.accounts.mail_schemas import (
+    ConfirmEmailBody,
+    LinkBody,
+    MagicLinkBody,
+    ResetBody,
+)
+from piccolo_fastapi_auth.accounts.ownership import Claim
 from piccolo_fastapi_auth.accounts.schemas import ChangePasswordBody, RegisterBody
 from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.login.schemas import LoginBody, VerifyBody
 from piccolo_fastapi_auth.login.service import Attempt, LoggedIn
 from piccolo_fastapi_auth.mfa.challenge import Wanted
 from piccolo_fastapi_auth.mfa.flows import Confirmation
-from piccolo_fastapi_auth.mfa.method import Begun, Proof
+from piccolo_fastapi_auth.mfa.method import Begun, Issued, Proof
 from piccolo_fastapi_auth.mfa.methods.totp import TotpEnrolment
 from piccolo_fastapi_auth.mfa.schemas import (
+    ChallengeBody,
     ConfirmBody,
     Confirmed,
     MfaMethodOut,
@@ -39,6 +48,7 @@ from piccolo_fastapi_auth.sessions.rotation import RefreshToken
 from piccolo_fastapi_auth.sessions.schemas import RefreshBody, TokenResponse
 from piccolo_fastapi_auth.sessions.service import Started
 from piccolo_fastapi_auth.transport import BearerCredential
+from piccolo_fastapi_auth.users.address_book import Holder
 from piccolo_fastapi_auth.users.service import Candidate
 from tests.fixtures import SECRET
 
@@ -50,6 +60,7 @@ SESSION: Final = Session(
     expires_at=NOW, methods=("password",), scope=None, ip=None, user_agent=None,
 )  # fmt: skip
 WANTED: Final = Wanted("alice", "cookie", Caller(None, None, None, None))
+HOLDER: Final = Holder(Candidate(1, True, MARK), "alice", "alice@example.com", verified=True)  # noqa: FBT003 - a record
 METHOD: Final = MfaMethodOut(id=uuid4(), method="totp", name="", created_at=NOW, last_used_at=None)
 
 
@@ -69,6 +80,8 @@ HOLDERS: Final[dict[str, Callable[[], object]]] = {
     "BearerCredential": lambda: BearerCredential(MARK),
     "Candidate": lambda: Candidate(1, True, MARK),  # noqa: FBT003 - a record
     "Begun": lambda: Begun(MARK.encode(), {"secret": MARK}),
+    "Issued": lambda: Issued(MARK.encode(), "alice@example.com", MARK),
+    "ChallengeBody": lambda: ChallengeBody(mfa_token=MARK, method="email_code"),
     "Proof": lambda: Proof(MARK, "totp", MARK),
     "Pending": lambda: Pending(uuid4(), 1, MARK, {}),
     "SigningKey": lambda: load_keys("HS256", [LONG.encode()]),
@@ -81,8 +94,17 @@ HOLDERS: Final[dict[str, Callable[[], object]]] = {
     "User": lambda: User(username="alice", password=MARK),
     "LoginBody": lambda: LoginBody(username="alice", password=SecretStr(MARK)),
     "RegisterBody": lambda: RegisterBody(
-        username="a", email="a@example.com", password=SecretStr(MARK)
+        username="a", email="a@example.com", password=SecretStr(MARK), invitation=MARK
     ),
+    "ConfirmEmailBody": lambda: ConfirmEmailBody(token=MARK, password=SecretStr(MARK)),
+    "LinkBody": lambda: LinkBody(token=MARK),
+    "ResetBody": lambda: ResetBody(token=MARK, password=SecretStr(MARK)),
+    "MagicLinkBody": lambda: MagicLinkBody(token=MARK),
+    "Claim": lambda: Claim(
+        Caller(None, None, None, None), signup_cookie=f"{MARK}.{LONG}", password=MARK
+    ),
+    "Holder": lambda: HOLDER,
+    "Redeemed": lambda: Redeemed(HOLDER, Pending(uuid4(), 1, MARK, {"secret": MARK})),
     "ChangePasswordBody": lambda: ChangePasswordBody(
         current_password=SecretStr(MARK), new_password=SecretStr(MARK)
     ),
