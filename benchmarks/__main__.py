@@ -20,7 +20,7 @@ from benchmarks.page import write_page
 from benchmarks.report import ROOT, Findings, Run
 
 PARTS = (
-    "protected", "look_up", "refresh", "totp", "event_loop", "login_timing", "rate_limits", "memory",
+    "protected", "look_up", "refresh", "totp", "event_loop", "login_timing", "forgot_timing", "rate_limits", "memory",
     "start_up", "sockets",
 )  # fmt: skip
 RESULTS = ROOT / ".benchmarks" / "results"

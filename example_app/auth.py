@@ -6,6 +6,7 @@ from fastapi import Depends, Security
 from pydantic import Field
 
 from example_app.first_run import secrets_file
+from example_app.mail import mailer
 from example_app.tables import User
 from piccolo_fastapi_auth import Auth, AuthSettings, ProfileUpdate, RecoveryCodes, Totp
 
@@ -30,6 +31,7 @@ auth = Auth(
     scopes={"links:write": "Save links", "links:remove": "Remove anybody's links"},
     scopes_of=scopes_of,
     profile_schema=ReaderProfile,
+    mailer=mailer(),
 )
 
 CurrentUser = Annotated[User, Depends(auth.current_user)]

@@ -15,12 +15,16 @@
         ├── SessionExpiredError          401  the session behind the credential has ended
         ├── ReauthenticationRequiredError 401 the log-in is too old or too weak for this route
         ├── InvalidRequestError          400  two credentials at once, or a malformed request
+        ├── InvalidLinkError             400  a link from a mail is used, replaced, too old, or for another address
         ├── CsrfFailedError              403  an unsafe request with a cookie from a foreign page
         ├── InsufficientScopeError       403  the credential lacks a scope
+        ├── CredentialNotAcceptedError   403  a good credential of a kind that this route does not take
         ├── EmailNotVerifiedError        403  the route needs a verified e-mail address
         ├── MfaEnrolmentRequiredError    403  the route needs a second factor; the person has none
         ├── NotFoundError                404  no such thing, or somebody else's
         ├── UserExistsError              409  the name or the address is taken
+        ├── TooManyKeysError             409  the person has as many API keys as anybody may have
+        ├── AlreadyRolledOverError       409  the API key has its successor
         ├── PayloadTooLargeError         413  the body is larger than any of ours
         ├── AlreadyEnrolledError         409  the person has as many second factors as anybody may have
         ├── NoAddressError               409  there is no address to which a code could be sent
@@ -194,6 +198,14 @@ class InvalidRequestError(AuthError):
     message = "Send one credential: a cookie or a token, not both."
 
 
+class InvalidLinkError(AuthError):
+    """A link from a mail is not good any more; never says why."""
+
+    code = "invalid_link"
+    status = 400
+    message = "The link is not valid any more. Ask for a new one."
+
+
 class CsrfFailedError(AuthError):
     """An unsafe request with a cookie came from a foreign page (OWASP CSRF cheat sheet)."""
 
@@ -212,6 +224,14 @@ class InsufficientScopeError(AuthError):
     def __init__(self, scopes: Iterable[str]) -> None:
         header = challenge("insufficient_scope", scope=" ".join(scopes))
         super().__init__(headers={"WWW-Authenticate": header})
+
+
+class CredentialNotAcceptedError(AuthError):
+    """The credential is good, and of a kind that this route does not take: an API key where a person must be."""
+
+    code = "credential_not_accepted"
+    status = 403
+    message = "This kind of credential is not accepted here. Log in."
 
 
 class EmailNotVerifiedError(AuthError):
@@ -244,6 +264,22 @@ class UserExistsError(AuthError):
     code = "user_exists"
     status = 409
     message = "That username or e-mail address is taken."
+
+
+class TooManyKeysError(AuthError):
+    """The person has as many API keys as anybody may have."""
+
+    code = "too_many_keys"
+    status = 409
+    message = "Revoke an API key before you make another."
+
+
+class AlreadyRolledOverError(AuthError):
+    """The API key has its successor: one is all it gets."""
+
+    code = "already_rolled_over"
+    status = 409
+    message = "This API key was rolled over before."
 
 
 class PayloadTooLargeError(AuthError):

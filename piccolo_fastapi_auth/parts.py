@@ -5,8 +5,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from piccolo_fastapi_auth.accounts.credentials import Credentials
+from piccolo_fastapi_auth.accounts.export import DataExport
+from piccolo_fastapi_auth.accounts.invitations import InvitationService
+from piccolo_fastapi_auth.accounts.links import AccountLinks
+from piccolo_fastapi_auth.accounts.magic_links import MagicLinks
+from piccolo_fastapi_auth.accounts.mail_gate import MailGate
 from piccolo_fastapi_auth.accounts.operators import Operators
+from piccolo_fastapi_auth.accounts.ownership import Ownership
+from piccolo_fastapi_auth.accounts.recovery import PasswordRecovery
+from piccolo_fastapi_auth.accounts.registration import Registration
 from piccolo_fastapi_auth.accounts.service import AccountService
+from piccolo_fastapi_auth.accounts.signup_proof import SignupProof
+from piccolo_fastapi_auth.accounts.verification import VerificationService
+from piccolo_fastapi_auth.api_keys.service import ApiKeyService
+from piccolo_fastapi_auth.backends import AuthBackend, Backends
 from piccolo_fastapi_auth.breaches import BreachCheck
 from piccolo_fastapi_auth.captcha import Captcha
 from piccolo_fastapi_auth.database import Database
@@ -29,6 +42,7 @@ from piccolo_fastapi_auth.mfa.recovery import RecoveryService
 from piccolo_fastapi_auth.mfa.sending import SentCodes
 from piccolo_fastapi_auth.mfa.service import MfaService
 from piccolo_fastapi_auth.mfa.states import States
+from piccolo_fastapi_auth.oauth.introspection import Introspector
 from piccolo_fastapi_auth.one_time_tokens.service import OneTimeTokens
 from piccolo_fastapi_auth.password_gate import PasswordGate
 from piccolo_fastapi_auth.primitives.clock import Clock
@@ -46,7 +60,9 @@ from piccolo_fastapi_auth.sessions.lookup import primary_key
 from piccolo_fastapi_auth.sessions.service import SessionService
 from piccolo_fastapi_auth.sessions.trusted_devices import TrustedDevices
 from piccolo_fastapi_auth.settings import AuthSettings
+from piccolo_fastapi_auth.static_tokens import StaticTokens
 from piccolo_fastapi_auth.transport import Transport
+from piccolo_fastapi_auth.users.address_book import AddressBook
 from piccolo_fastapi_auth.users.code_guard import CodeGuard
 from piccolo_fastapi_auth.users.scopes import Scopes
 from piccolo_fastapi_auth.users.service import UserService
@@ -66,6 +82,7 @@ class Chosen(Generic[UserT]):
     hooks: LoginHooks
     clock: Clock
     hasher: PasswordHasher
+    backends: Sequence[AuthBackend[UserT]] = ()
     mailer: Mailer = field(default_factory=ConsoleMailer)
     mail_templates: Overrides | None = None
     link_urls: Mapping[str, str] | None = None
@@ -98,6 +115,7 @@ class Parts(Generic[UserT]):
         self._build_gate()
         self._build_mfa(chosen.mfa)
         self._build_flows(chosen.hooks)
+        self._build_accounts()
 
     def _build_mail(self, chosen: Chosen[UserT]) -> None:
         settings = chosen.settings
@@ -119,6 +137,7 @@ class Parts(Generic[UserT]):
         self.users = UserService(
             self.database, table, hasher=chosen.hasher, pool=self.pool, clock=clock
         )
+        self.book = AddressBook(self.database, table, self.users)
         self.sessions = SessionService(self.database, table, settings, clock=clock)
         self.tokens = AccessTokens(
             settings,
@@ -126,17 +145,23 @@ class Parts(Generic[UserT]):
             user_key=primary_key(table),
             without_credit=without_credit(chosen.mfa),
         )
+        self.api_keys = ApiKeyService(
+            self.database, table, settings, hold=self.users.hold, clock=clock
+        )
+        fixed = [StaticTokens[UserT](settings.static_tokens)] if settings.static_tokens else []
         self.authenticator = Authenticator(
             transport=self.transport,
             sessions=self.sessions,
             tokens=self.tokens,
             scopes=self.scopes,
+            keys=self.api_keys,
+            backends=Backends([*fixed, *chosen.backends]),
             clock=clock,
         )
 
     def _build_gate(self) -> None:
         settings = self.settings
-        keys = [derive_key(secret, purpose="login guard") for secret in settings.secrets]
+        keys = self._keys_for("login guard")
         # A memory of its own: what strangers do to the application's limits must not push out a lock.
         counters = self.limiter.service.apart(BoundedStore(clock=self.clock))
         new = functools.partial(
@@ -150,6 +175,9 @@ class Parts(Generic[UserT]):
             ),
             codes=new(per_address=settings.login_limit_per_ip, per_account="", namespace="CODE"),
         )
+
+    def _keys_for(self, purpose: str) -> list[bytes]:
+        return [derive_key(secret, purpose=purpose) for secret in self.settings.secrets]
 
     def _build_mfa(self, methods: Sequence[MfaMethod | RecoveryCodes]) -> None:
         codes = [method for method in methods if isinstance(method, RecoveryCodes)]
@@ -187,6 +215,15 @@ class Parts(Generic[UserT]):
         )
         self.prover = Prover(users=self.users, gate=self.gate, mfa=self.mfa, flows=self.mfa_flows)
         self.assurance = Assurance[UserT](self.settings, self.mfa)
+        self.introspector = Introspector(
+            self.settings,
+            sessions=self.sessions,
+            tokens=self.tokens,
+            api_keys=self.api_keys,
+            scopes=self.scopes,
+            assurance=self.assurance,
+            clock=self.clock,
+        )
 
     def _build_flows(self, login_hooks: LoginHooks) -> None:
         self.one_time_tokens = OneTimeTokens(self.database, clock=self.clock)
@@ -213,29 +250,87 @@ class Parts(Generic[UserT]):
             ),
             assurance=self.assurance,
             login_hooks=login_hooks,
+            lacks_address=self._lacks_address,
             clock=self.clock,
-        )
-        self.accounts = AccountService(
-            self.settings,
-            database=self.database,
-            users=self.users,
-            sessions=self.sessions,
-            prover=self.prover,
-            gate=self.gate,
-            breaches=self.breach_check,
-        )
-        self.operators = Operators(
-            database=self.database,
-            users=self.users,
-            accounts=self.accounts,
-            sessions=self.sessions,
-            tokens=self.one_time_tokens,
         )
         self.handout = Handout(
             transport=self.transport,
             tokens=self.tokens,
             scopes=self.scopes,
             assurance=self.assurance,
+            clock=self.clock,
+        )
+
+    async def _lacks_address(self, user_id: object) -> bool:
+        """Say whether a person must prove their address before they log in."""
+        if self.settings.email_verification == "off":
+            return False
+        return not await self.book.is_verified(user_id)
+
+    def _build_accounts(self) -> None:
+        settings = self.settings
+        self.account_links = AccountLinks(
+            settings, database=self.database, tokens=self.one_time_tokens, users=self.users, book=self.book,
+            links=self.links, outbox=self.outbox,
+        )  # fmt: skip
+        # Whoever adds a kind of credential adds its end here.
+        self.credentials = Credentials(
+            self.sessions.end_all,
+            self.mfa.remove_all,
+            self.one_time_tokens.end_all,
+            self.api_keys.end_all,
+        )
+        self.signup_proof = SignupProof(self._keys_for("signed up here"))
+        self.ownership = Ownership(
+            users=self.users, book=self.book, credentials=self.credentials, gate=self.gate,
+            signup_proof=self.signup_proof,
+        )  # fmt: skip
+        self.mail_gate = MailGate(
+            outbox=self.outbox,
+            limit=self.mail_limit,
+            callers=LoginGuard(
+                self.limiter.service, self._keys_for("mail limit"), per_address=settings.login_limit_per_ip, per_account="",
+                clock=self.clock, namespace="MAIL",
+            ),
+        )  # fmt: skip
+        self.accounts = AccountService(
+            settings, database=self.database, users=self.users, sessions=self.sessions, prover=self.prover,
+            gate=self.gate, links=self.account_links, outbox=self.outbox, breaches=self.breach_check,
+        )  # fmt: skip
+        self.operators = Operators(
+            database=self.database, users=self.users, accounts=self.accounts, sessions=self.sessions,
+            tokens=self.one_time_tokens,
+        )  # fmt: skip
+        self._build_account_flows()
+
+    def _build_account_flows(self) -> None:
+        self.verification = VerificationService(
+            database=self.database, book=self.book, links=self.account_links, gate=self.mail_gate,
+            ownership=self.ownership, sessions=self.sessions, outbox=self.outbox,
+        )  # fmt: skip
+        self.registration = Registration(
+            users=self.users, accounts=self.accounts, verification=self.verification,
+            signup_proof=self.signup_proof,
+        )  # fmt: skip
+        self.recovery = PasswordRecovery(
+            database=self.database, users=self.users, book=self.book, links=self.account_links,
+            gate=self.mail_gate, ownership=self.ownership, accounts=self.accounts, sessions=self.sessions,
+            outbox=self.outbox,
+        )  # fmt: skip
+        self.invitations = InvitationService(
+            database=self.database, users=self.users, book=self.book, links=self.account_links,
+            accounts=self.accounts, outbox=self.outbox,
+        )  # fmt: skip
+        self.magic_links = MagicLinks(
+            book=self.book, links=self.account_links, gate=self.mail_gate, ownership=self.ownership,
+            login=self.login,
+        )  # fmt: skip
+        self.data_export = DataExport[UserT](
+            {
+                "sessions": self.sessions.of_user,
+                "second_factors": self.mfa.of_user,
+                "api_keys": self.api_keys.of_user,
+            },
             clock=self.clock,
         )
 

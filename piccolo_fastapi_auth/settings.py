@@ -18,6 +18,7 @@ from piccolo_fastapi_auth.setting_types import (
     Duration,
     Lifetime,
     Secrets,
+    StaticToken,
     Texts,
     bare_origin,
     decoded,
@@ -193,7 +194,26 @@ class AuthSettings(BaseSettings):
         le=timedelta(days=90),
         description="How long a browser is spared the second factor, where its person says so; 0 is off.",
     )
-    registration: bool = Field(default=True, description="Whether the public sign-up route exists.")
+    email_verification: Literal["off", "required"] = Field(
+        default="off",
+        description="`required`: nobody logs in before their address is proven; signing up answers alike for known and unknown.",
+    )
+    magic_links: bool = Field(
+        default=False, description="Whether people may log in by a link in a mail."
+    )
+    registration: bool = Field(
+        default=True, description="Whether anybody may sign up; if not, an invitation is needed."
+    )
+    api_key_lifetime: Lifetime = Field(
+        default=timedelta(days=90), description="Life of an API key for which none is asked."
+    )
+    max_api_keys: int = Field(
+        default=50, ge=1, le=1000, description="Live API keys that a person may have."
+    )
+    static_tokens: dict[str, StaticToken] = Field(
+        default={},
+        description="Tokens between services by name: each a text, or `token` (perhaps `sha256:` and its digest) and `scopes`.",
+    )
     email_code_lifetime: Lifetime = Field(
         default=timedelta(minutes=10), description="Life of a code sent by mail."
     )
@@ -215,7 +235,7 @@ class AuthSettings(BaseSettings):
     )
     mail_limit_per_address: str = Field(
         default="5/hour",
-        description="Mails that strangers can cause to one address; empty is off.",
+        description="Mails of one kind that anybody can cause to one address; empty is off.",
     )
 
     @field_validator("secret_keys")

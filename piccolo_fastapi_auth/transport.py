@@ -27,6 +27,8 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _TOKEN68 = re.compile(r"[A-Za-z0-9._~+/=-]{1,8192}")
 _BEARER = re.compile(r"bearer(?:\s(.*))?", re.IGNORECASE | re.DOTALL)
 _LONGEST_USER_AGENT = 255
+API_KEY_HEADER = "x-api-key"
+API_KEY_START = "pfa_"
 DEVICE_LIFETIME = timedelta(days=180)
 _LONGEST_COOKIE = timedelta(days=400)  # RFC 6265bis section 5.5
 
@@ -48,7 +50,17 @@ class BearerCredential:
         return "BearerCredential(***)"
 
 
-Credential = CookieCredential | BearerCredential
+@dataclass(frozen=True, slots=True)
+class ApiKeyCredential:
+    """An API key, from ``X-API-Key`` or ``Authorization: Bearer``; not yet looked at."""
+
+    token: str
+
+    def __repr__(self) -> str:
+        return "ApiKeyCredential(***)"
+
+
+Credential = CookieCredential | BearerCredential | ApiKeyCredential
 
 
 class Transport:
@@ -58,6 +70,7 @@ class Transport:
         self._settings = settings
         self._cookie = settings.session_cookie
         self._device_cookie = f"{settings.session_cookie}-device"
+        self._signup_cookie = f"{settings.session_cookie}-signup"
         self._trust_cookie = f"{settings.session_cookie}-trusted"
         self._proxies = trusted_networks(settings.trusted_proxies)
         self._trusted = frozenset(settings.trusted_origins)
@@ -67,18 +80,19 @@ class Transport:
         """Return the credential that came, or ``None``.
 
         Raises:
-            InvalidRequestError: A cookie and a token came, or two that differ.
-            InvalidTokenError: The bearer token cannot be one (RFC 6750 section 2.1).
+            InvalidRequestError: Two of cookie, token and API key came, or two cookies that differ.
+            InvalidTokenError: The token cannot be one (RFC 6750 section 2.1).
         """
-        authorization = connection.headers.getlist("authorization")
         cookies = self._cookies(connection)
-        bearer = [found[1] for value in authorization if (found := _BEARER.fullmatch(value))]
-        if len(bearer) > 1 or (bearer and cookies) or len(set(cookies)) > 1:
+        bearer, keys = _bearer(connection), connection.headers.getlist(API_KEY_HEADER)
+        if len(bearer) + len(keys) + len(set(cookies)) > 1:
             raise InvalidRequestError
-        if bearer:
-            if not _TOKEN68.fullmatch(bearer[0] or ""):
+        if bearer or keys:
+            token = bearer[0] if bearer else keys[0]
+            if not _TOKEN68.fullmatch(token):
                 raise InvalidTokenError
-            return BearerCredential(bearer[0])
+            is_key = bool(keys) or token.startswith(API_KEY_START)
+            return ApiKeyCredential(token) if is_key else BearerCredential(token)
         return CookieCredential(opaque_tokens.digest(cookies[0])) if cookies else None
 
     def _cookies(self, connection: HTTPConnection) -> list[str]:
@@ -127,6 +141,18 @@ class Transport:
         """Let a browser be known again: no credential, it only keeps strangers from locking its owner out."""
         response.set_cookie(
             self._device_cookie, value, max_age=int(DEVICE_LIFETIME.total_seconds()),
+            path="/", secure=self._settings.secure_cookies, httponly=True, samesite="lax",
+        )  # fmt: skip
+
+    def signup_cookie(self, connection: HTTPConnection) -> str | None:
+        """Return what a browser remembers of signing up."""
+        return connection.cookies.get(self._signup_cookie)
+
+    def set_signup_cookie(self, response: Response, value: str) -> None:
+        """Let the browser that signed up be known when it confirms the address: no credential, it opens nothing."""
+        lifetime = self._settings.verification_token_lifetime
+        response.set_cookie(
+            self._signup_cookie, value, max_age=int(lifetime.total_seconds()),
             path="/", secure=self._settings.secure_cookies, httponly=True, samesite="lax",
         )  # fmt: skip
 
@@ -187,6 +213,17 @@ class Transport:
         )
         good_scheme = scheme == "https" or (scheme == "http" and plain)
         return good_scheme and bool(host) and host == headers.get("host", "").lower()
+
+
+def bearer_token(connection: HTTPConnection) -> str | None:
+    """Return what ``Authorization: Bearer`` carries, for backends that read it; ``None`` without one."""
+    found = _bearer(connection)
+    return found[0] if found else None
+
+
+def _bearer(connection: HTTPConnection) -> list[str]:
+    values = connection.headers.getlist("authorization")
+    return [found[1] or "" for value in values if (found := _BEARER.fullmatch(value))]
 
 
 def _all_of(headers: Headers, name: str) -> str | None:

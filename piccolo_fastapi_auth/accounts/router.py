@@ -1,15 +1,16 @@
-"""Paths about a person's own account: sign up, read, write, change the password, delete."""
+"""Paths about a person's own account: read, write, export, change the password, delete."""
 
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel
+from fastapi.encoders import jsonable_encoder
+from fastapi.responses import JSONResponse
 
+from piccolo_fastapi_auth.accounts.export import DataExport
 from piccolo_fastapi_auth.accounts.schemas import (
     ChangePasswordBody,
     ProfileUpdate,
-    RegisterBody,
 )
 from piccolo_fastapi_auth.accounts.service import AccountService
 from piccolo_fastapi_auth.mfa.schemas import ProofBody
@@ -17,18 +18,11 @@ from piccolo_fastapi_auth.routing import Guards
 from piccolo_fastapi_auth.sessions.authenticator import Authenticator
 from piccolo_fastapi_auth.sessions.handout import Handout
 from piccolo_fastapi_auth.sessions.schemas import UserOut
-from piccolo_fastapi_auth.settings import AuthSettings
 from piccolo_fastapi_auth.transport import Transport
-from piccolo_fastapi_auth.users.service import UserService, canonical_address
+from piccolo_fastapi_auth.users.service import UserService
 from piccolo_fastapi_auth.users.user import AuthUser
 
 UserT = TypeVar("UserT", bound=AuthUser)
-
-
-class Registered(BaseModel):
-    """A new account."""
-
-    user: UserOut
 
 
 class AccountRoutes(Generic[UserT]):
@@ -37,36 +31,27 @@ class AccountRoutes(Generic[UserT]):
     def __init__(
         self,
         *,
-        settings: AuthSettings,
         transport: Transport,
         accounts: AccountService[UserT],
         users: UserService[UserT],
         authenticator: Authenticator[UserT],
         handout: Handout[UserT],
+        export: DataExport[UserT],
         guards: Guards,
         profile_schema: type[ProfileUpdate],
     ) -> None:
-        self._settings = settings
         self._transport = transport
         self._accounts = accounts
         self._users = users
         self._authenticator = authenticator
         self._handout = handout
+        self._export = export
         self._guards = guards
         self._profile_schema = profile_schema
 
     def add_to(self, router: APIRouter) -> None:
         """Add the routes."""
         signed_in = [Depends(self._guards.current_user)]
-        if self._settings.registration:
-            router.add_api_route(
-                "/register",
-                self.register,
-                methods=["POST"],
-                status_code=201,
-                response_model=Registered,
-                dependencies=[Depends(guard) for guard in self._guards.human],
-            )
         router.add_api_route(
             "/me", self.get_me, methods=["GET"], response_model=UserOut, dependencies=signed_in
         )
@@ -81,6 +66,9 @@ class AccountRoutes(Generic[UserT]):
             "/me", self.delete_me, methods=["DELETE"], status_code=204, dependencies=signed_in
         )
         router.add_api_route(
+            "/me/export", self.export_me, methods=["GET"], dependencies=[Depends(self._guards.fresh_user)]
+        )  # fmt: skip
+        router.add_api_route(
             "/password/change",
             self.change_password,
             methods=["POST"],
@@ -88,27 +76,17 @@ class AccountRoutes(Generic[UserT]):
             dependencies=signed_in,
         )
 
-    async def register(self, body: RegisterBody) -> Registered:
-        """Make an account. It may log in at once."""
-        user_id = await self._accounts.register(
-            username=body.username, email=body.email, password=body.password.get_secret_value()
-        )
-        user = UserOut.model_validate(
-            {
-                "id": user_id,
-                "username": body.username,
-                "email": canonical_address(body.email),
-                "first_name": None,
-                "last_name": None,
-                "email_verified": False,
-                "scopes": [],
-            }
-        )
-        return Registered(user=user)
-
     async def get_me(self, request: Request) -> UserOut:
         """Show the person behind the request."""
         return (await self._handout.signed_in(await self._authenticator.required(request))).user
+
+    async def export_me(self, request: Request) -> Response:
+        """Hand out everything that is stored about the person, as JSON. Needs a fresh log-in."""
+        everything = await self._export.of(await self._authenticator.required(request))
+        return JSONResponse(
+            jsonable_encoder(everything),
+            headers={"Content-Disposition": 'attachment; filename="account.json"'},
+        )
 
     def _update_me(self) -> Callable[..., Awaitable[UserOut]]:
         schema = self._profile_schema
@@ -126,10 +104,12 @@ class AccountRoutes(Generic[UserT]):
 
     async def delete_me(self, request: Request, body: ProofBody) -> Response:
         """Delete the account with everything that points at it."""
-        session = (await self._authenticator.required(request)).session
+        identity = await self._authenticator.required(request)
+        session = identity.session
         await self._accounts.delete(
             session.user_id,
             body.proof(),
+            email=identity.user.email,
             caller=self._transport.caller(request),
             session_id=session.id,
         )

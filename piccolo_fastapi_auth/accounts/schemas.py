@@ -27,15 +27,17 @@ EmailAddress = Annotated[
     Text, Field(min_length=3, max_length=LONGEST_ADDRESS), AfterValidator(checked_address)
 ]
 Username = Annotated[Text, Field(min_length=1, max_length=100), AfterValidator(checked_username)]
+LinkToken = Annotated[Text, Field(min_length=1, max_length=64)]
 PersonalName = Annotated[Text, Field(max_length=255), AfterValidator(_name)]
 
 
 class RegisterBody(Body):
-    """A new account."""
+    """A new account; with an invitation also where nobody else may sign up."""
 
     username: Username
     email: EmailAddress
     password: Password
+    invitation: LinkToken | None = Field(default=None, repr=False)
 
     @model_validator(mode="after")
     def _name_is_nobody_elses_address(self) -> Self:

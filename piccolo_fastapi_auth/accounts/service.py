@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from typing import Generic, TypeVar
 from uuid import UUID
 
+from piccolo_fastapi_auth.accounts.links import AccountLinks
 from piccolo_fastapi_auth.breaches import BreachCheck
 from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.errors import InvalidCredentialsError, PasswordRejectedError
+from piccolo_fastapi_auth.mail.outbox import Outbox
 from piccolo_fastapi_auth.mfa.method import Proof
 from piccolo_fastapi_auth.mfa.proof import Prover
 from piccolo_fastapi_auth.password_gate import PasswordGate
@@ -34,6 +36,8 @@ class AccountService(Generic[UserT]):
         sessions: SessionService[UserT],
         prover: Prover[UserT],
         gate: PasswordGate[UserT],
+        links: AccountLinks[UserT],
+        outbox: Outbox,
         breaches: BreachCheck | None = None,
     ) -> None:
         self._settings = settings
@@ -42,6 +46,8 @@ class AccountService(Generic[UserT]):
         self._sessions = sessions
         self._prover = prover
         self._gate = gate
+        self._links = links
+        self._outbox = outbox
         self._breaches = breaches
 
     async def register(self, *, username: str, email: str, password: str) -> object:
@@ -58,7 +64,7 @@ class AccountService(Generic[UserT]):
     async def change_password(
         self, identity: Identity[UserT], *, current: str, new: str, caller: Caller
     ) -> None:
-        """Change a password and end every other session (ASVS 6.2.3, 7.4.3).
+        """Change a password; every other session and every open link ends (ASVS 6.2.3, 7.4.3).
 
         Raises:
             InvalidCredentialsError: The current password is wrong.
@@ -72,9 +78,18 @@ class AccountService(Generic[UserT]):
             if not await self._users.change_password(candidate, password_hash=password_hash):
                 raise InvalidCredentialsError  # it was changed in this very moment
             await self._sessions.end_all(session.user_id, but=session.id)
+            await self._links.end_open(session.user_id)
+        if user.email:
+            self._outbox.post("password_changed", to=user.email, values={})
 
     async def delete(
-        self, user_id: object, proof: Proof, *, caller: Caller, session_id: UUID | None = None
+        self,
+        user_id: object,
+        proof: Proof,
+        *,
+        email: str,
+        caller: Caller,
+        session_id: UUID | None = None,
     ) -> None:
         """Delete an account and everything that points at it.
 
@@ -82,8 +97,12 @@ class AccountService(Generic[UserT]):
             AuthError: The proof is not good enough; see `Prover.prove`.
         """
         candidate, _ = await self._prover.prove(user_id, proof, caller, session_id=session_id)
-        if not await self._users.delete(candidate):
-            raise InvalidCredentialsError  # the password was changed in this very moment
+        async with self._database.atomic():
+            if not await self._users.delete(candidate):
+                raise InvalidCredentialsError  # the password was changed in this very moment
+            # The event `user.deleted` belongs here, in this transaction: with the id, and nothing about the person.
+        if email:
+            self._outbox.post("account_deleted", to=email, values={})
 
     async def check_policy(self, password: str, *, context: Sequence[str]) -> None:
         """Hold a new password against the policy (NIST SP 800-63B-4 section 3.1.1.2).

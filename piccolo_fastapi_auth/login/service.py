@@ -1,18 +1,21 @@
 """The sequence of a log-in, one for every transport (DESIGN rule 6). No rule of its own: `attempt.decide` has them."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.errors import (
+    AuthError,
+    EmailNotVerifiedError,
     InvalidCodeError,
     InvalidCredentialsError,
+    InvalidLinkError,
     MfaTokenExpiredError,
 )
 from piccolo_fastapi_auth.login import hooks
-from piccolo_fastapi_auth.login.attempt import NeedsProof, Refused, decide
+from piccolo_fastapi_auth.login.attempt import NeedsProof, Refused, Unproven, decide
 from piccolo_fastapi_auth.login.hooks import LoginHooks
 from piccolo_fastapi_auth.login.trust import Trust
 from piccolo_fastapi_auth.mfa.challenge import Challenges, Open, Wanted
@@ -29,6 +32,7 @@ UserT = TypeVar("UserT", bound=AuthUser)
 
 # A password that changes between its check and the log-in is checked again; nobody changes it three times.
 _ROUNDS = 3
+MAGIC_LINK = "magic_link"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class LoginService(Generic[UserT]):
         trust: Trust[UserT],
         assurance: Assurance[UserT],
         login_hooks: LoginHooks,
+        lacks_address: Callable[[object], Awaitable[bool]],
         clock: Clock,
     ) -> None:
         self._database = database
@@ -78,6 +83,7 @@ class LoginService(Generic[UserT]):
         self._trust = trust
         self._assurance = assurance
         self._hooks = login_hooks
+        self._lacks_address = lacks_address
         self._clock = clock
 
     async def log_in(self, attempt: Attempt) -> LoggedIn[UserT]:
@@ -86,6 +92,7 @@ class LoginService(Generic[UserT]):
         Raises:
             InvalidCredentialsError: Unknown, wrong or inactive; never says which.
             RateLimitedError: Too many attempts from there or on that account.
+            EmailNotVerifiedError: The password is right, and the address must be proven first.
             MfaRequiredError: A second factor must follow.
             InvalidCodeError: One came along and is wrong.
             AuthError: A hook refused.
@@ -118,10 +125,16 @@ class LoginService(Generic[UserT]):
                 and candidate is not None
                 and await self._mfa.is_enrolled(candidate.user_id)
                 and not await self._trust.spares(candidate, wanted.caller),
+                lacks_address=accepted
+                and candidate is not None
+                and await self._lacks_address(candidate.user_id),
             )
             if candidate is None or isinstance(decision, Refused):
                 await self._gate.wrong(checked)
                 raise InvalidCredentialsError
+            if isinstance(decision, Unproven):
+                await self._gate.right(checked)
+                raise EmailNotVerifiedError
             if isinstance(decision, NeedsProof):
                 await self._gate.right(checked)
                 if verdict.replacement is not None:
@@ -140,6 +153,42 @@ class LoginService(Generic[UserT]):
             device_cookie = await self._gate.logged_in(checked)
             return await self._told(wanted, replace(logged_in, device_cookie=device_cookie))
         raise InvalidCredentialsError
+
+    async def log_in_by_link(
+        self, wanted: Wanted, use_up: Callable[[], Awaitable[Candidate]]
+    ) -> LoggedIn[UserT]:
+        """Begin a session for whoever a link from a mail proves: the same steps, with the link for a password.
+
+        Args:
+            wanted: What the log-in shall lead to.
+            use_up: Uses the link up, inside the transaction that begins the session.
+
+        Raises:
+            InvalidLinkError: The link is not good.
+            MfaRequiredError: A second factor must follow.
+            AuthError: A hook refused.
+        """
+        wanted = replace(wanted, first=MAGIC_LINK)
+        await hooks.run(
+            self._hooks.before_login, username=wanted.username, request=wanted.caller.connection
+        )
+        try:
+            async with self._database.atomic():
+                candidate = await use_up()
+                enrolled = await self._mfa.is_enrolled(candidate.user_id)
+                logged_in = (
+                    None
+                    if enrolled
+                    else await self._start(wanted, candidate, [MAGIC_LINK], replacement=None)
+                )
+                if logged_in is None and not enrolled:
+                    raise InvalidLinkError  # the account changed in this very moment
+        except AuthError:
+            await self._tell_failure(wanted)
+            raise
+        if logged_in is None:
+            return await self._challenge(Attempt(wanted, ""), candidate)
+        return await self._told(wanted, logged_in)
 
     async def _challenge(self, attempt: Attempt, candidate: Candidate) -> LoggedIn[UserT]:
         """Open a challenge; refuse with it, or answer it at once with the code that came along."""
@@ -202,7 +251,10 @@ class LoginService(Generic[UserT]):
         await self._challenges.consume(challenge)
         await self._guard.give_back(challenge.candidate.user_id)
         logged_in = await self._start(
-            challenge.wanted, challenge.candidate, ["password", method], replacement=None
+            challenge.wanted,
+            challenge.candidate,
+            [challenge.wanted.first, method],
+            replacement=None,
         )
         if logged_in is None:
             raise MfaTokenExpiredError  # the account changed in this very moment

@@ -30,6 +30,7 @@ Overrides = str | PathLike[str] | Mapping[str, str]
 MAILS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "verify_email": ("Confirm your e-mail address", ("link", "lifetime")),
     "already_registered": ("You already have an account", ()),
+    "username_taken": ("Choose another username", ()),
     "reset_password": ("Choose a new password", ("link", "lifetime")),
     "password_changed": ("Your password was changed", ()),
     "change_email": ("Confirm your new e-mail address", ("link", "lifetime")),

@@ -26,6 +26,8 @@ class Wanted:
     transport: TransportName
     caller: Caller
     scope: tuple[str, ...] | None = None
+    first: str = "password"
+    """The method that was proved first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Challenges(Generic[UserT]):
                 "username": wanted.username,
                 "transport": wanted.transport,
                 "scope": wanted.scope,
+                "first": wanted.first,
             },
         )
 
@@ -114,6 +117,7 @@ class Challenges(Generic[UserT]):
             transport=cast("TransportName", pending.data["transport"]),
             caller=caller,
             scope=None if scope is None else tuple(scope),
+            first=str(pending.data.get("first", "password")),
         )
         return Open(pending, candidate, wanted)
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import cast
@@ -24,6 +24,7 @@ class Pending:
     user_id: object
     binding: str = field(repr=False)
     data: Mapping[str, object]
+    purpose: str = ""
 
 
 class OneTimeTokens:
@@ -70,6 +71,37 @@ class OneTimeTokens:
         )
         return await self._pending(table.token_hash == digest) if counted else None
 
+    async def peek(self, token: str, *, purposes: Collection[str]) -> Pending | None:
+        """Return a token that is good so far, without using it up."""
+        digest = opaque_tokens.digest(token)
+        return None if digest is None else await self._pending(self._good(digest, purposes))
+
+    async def redeem(self, token: str, *, purposes: Collection[str]) -> Pending | None:
+        """Use a token up; of several who bring it at once, one gets it (DESIGN rule 1).
+
+        Call it inside the transaction that does what the token is for: a refusal then leaves the token as it was.
+        """
+        digest = opaque_tokens.digest(token)
+        if digest is None:
+            return None
+        table = AuthOneTimeToken
+        used = await self._database.write(
+            table.update({table.used_at: self._clock()})
+            .where(self._good(digest, purposes))
+            .returning(table.id)
+        )
+        return await self._pending(table.token_hash == digest) if used else None
+
+    def _good(self, digest: str, purposes: Collection[str]) -> Combinable:
+        """Return the condition of a token that is good for one of these purposes."""
+        table = AuthOneTimeToken
+        return (
+            (table.token_hash == digest)
+            & table.purpose.is_in(list(purposes))
+            & table.used_at.is_null()
+            & (table.expires_at > self._clock())
+        )
+
     async def look(self, token: str, *, purpose: str, most: int) -> Pending | None:
         """Return what an open token was issued with, without counting a try."""
         digest = opaque_tokens.digest(token)
@@ -89,16 +121,15 @@ class OneTimeTokens:
 
     async def _pending(self, condition: Combinable) -> Pending | None:
         table = AuthOneTimeToken
-        row = (
-            await table.select(table.id, table.user, table.binding, table.data)
+        row = await (
+            table.select(table.id, table.user, table.binding, table.data, table.purpose)
             .where(condition)
             .first()
         )
         if row is None:
             return None
-        return Pending(
-            cast("UUID", row["id"]), row["user"], str(row["binding"]), json.loads(str(row["data"]))
-        )
+        data, purpose = json.loads(str(row["data"])), str(row["purpose"])
+        return Pending(cast("UUID", row["id"]), row["user"], str(row["binding"]), data, purpose)
 
     async def consume(self, pending: Pending) -> bool:
         """Use a token up; of several who try at once, one is told that it did."""
@@ -112,13 +143,24 @@ class OneTimeTokens:
         )
         return bool(used)
 
-    async def end_all(self, user_id: object, *, purpose: str | None = None) -> None:
-        """End a person's tokens, all or those of one purpose."""
+    async def end_all(
+        self, user_id: object, *, purpose: str | None = None, but: Collection[str] = ()
+    ) -> None:
+        """End a person's tokens: of one purpose, or of all but some."""
         table = AuthOneTimeToken
         query = table.delete().where(table.user == user_id)
         if purpose is not None:
             query = query.where(table.purpose == purpose)
+        if but:
+            query = query.where(table.purpose.not_in(list(but)))
         await self._database.write(query)
+
+    async def end_bound(self, binding: str, *, purpose: str) -> None:
+        """End the tokens of one purpose that are bound to one thing, whosoever they are."""
+        table = AuthOneTimeToken
+        await self._database.write(
+            table.delete().where(table.purpose == purpose, table.binding == bound(binding))
+        )
 
     async def clean(self, *, most: int) -> int:
         """Delete tokens that have expired, at most so many; return how many."""

@@ -9,6 +9,8 @@ _TO_AMR = {
     "email_code": "otp",
     "passkey": "hwk",
 }
+# A link in a mail stands where a password stands: whoever reads the mail could also choose a new one.
+_FIRST_FACTORS = frozenset({"password", "magic_link"})
 WITHOUT_CREDIT = frozenset({"email_code"})
 """Methods that are no second factor where the assurance must be high, unless the application says so."""
 _FROM_AMR = {"pwd": "password", "hwk": "passkey"}
@@ -28,12 +30,14 @@ def is_multi_factor(
 ) -> bool:
     """Say whether two factors were used: one known and one possessed.
 
-    Every method but the password is something possessed, also an application's own.
+    Every method but the password and the link in a mail is something possessed, also an application's own.
     A code by e-mail counts for nothing here (NIST SP 800-63B-4 section 3.1.3.1): whoever can reset the password
     by e-mail can read it too.
     """
     used = set(methods)
-    return "password" in used and bool(used - {"password"} - without_credit)
+    if "password" not in used:  # a link and a code by mail are one and the same mailbox
+        without_credit |= {"email_code"}
+    return bool(used & _FIRST_FACTORS) and bool(used - _FIRST_FACTORS - without_credit)
 
 
 def from_amr(values: Iterable[str]) -> tuple[str, ...]:

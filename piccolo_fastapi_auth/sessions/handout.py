@@ -77,10 +77,9 @@ class Handout(Generic[UserT]):
         )
         response = JSONResponse(body.model_dump(mode="json"), headers={"Cache-Control": "no-store"})
         if identity.session.transport == "cookie":
-            self._transport.set_cookie(
-                response, secret, expires_at=identity.session.expires_at, now=self._clock()
-            )
-        elif caller is not None and caller.has_cookie:
+            self.set_cookies(response, identity, secret, device_cookie=device_cookie)
+            return response
+        if caller is not None and caller.has_cookie:
             # A log-in ended the browser's cookie session: the cookie, good or bad, must not stand beside the token.
             self._transport.clear_cookie(response)
         if device_cookie is not None:
@@ -88,3 +87,18 @@ class Handout(Generic[UserT]):
         if trust_cookie is not None:
             self._transport.set_trust_cookie(response, trust_cookie)
         return response
+
+    def set_cookies(
+        self,
+        response: Response,
+        identity: Identity[UserT],
+        secret: str,
+        *,
+        device_cookie: str | None,
+    ) -> None:
+        """Write the cookies of a log-in into a response."""
+        self._transport.set_cookie(
+            response, secret, expires_at=identity.session.expires_at, now=self._clock()
+        )
+        if device_cookie is not None:
+            self._transport.set_device_cookie(response, device_cookie)

@@ -1,6 +1,7 @@
 """People and their own accounts: sign up, read, write, change the password, leave."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from piccolo.engine.base import Engine
 
 from piccolo_fastapi_auth import Auth, AuthSettings, ProfileUpdate, User
 from piccolo_fastapi_auth.sessions.tables import AuthSession
+from piccolo_fastapi_auth.testing import FrozenClock
 from piccolo_fastapi_auth.users.tables import AuthAccount
 from tests.fixtures import (
     PASSWORD,
@@ -21,6 +23,7 @@ from tests.fixtures import (
     log_in,
     refresh,
 )
+from tests.mfa.helpers import enrol
 
 
 def _body(**changes: Any) -> dict[str, Any]:
@@ -191,3 +194,60 @@ async def test_leaving_takes_everything_along(client: AsyncClient, alice: Person
     assert answer.status_code == 204
     assert "Max-Age=0" in answer.headers["set-cookie"]
     assert [await table.count() for table in (User, AuthSession, AuthAccount)] == [0, 0, 0]
+
+
+async def test_an_export_holds_what_is_stored_and_nothing_that_opens_anything(
+    client: AsyncClient, alice: Person, clock: FrozenClock
+) -> None:
+    """GDPR article 20: columns, sessions and factors; no hash, no digest, no sealed state; a fresh log-in only."""
+    assert (await client.get("/auth/me/export")).status_code == 401
+    await log_in(client, alice)
+    phone = await enrol(client, clock)
+
+    answer = await client.get("/auth/me/export")
+
+    shown = answer.json()
+    assert answer.headers["content-disposition"].startswith("attachment")
+    assert answer.headers["cache-control"] == "no-store"
+    assert set(shown) == {"exported_at", "user", "email_verified", "sessions", "second_factors"}
+    stored = {column._meta.name for column in User._meta.columns}
+    assert set(shown["user"]) == stored - {"password"}
+    assert [one["methods"] for one in shown["sessions"]] == [["password", "totp"]]
+    assert [one["name"] for one in shown["second_factors"]] == ["Phone"]
+    for secret in (
+        "$argon2",
+        phone.secret,
+        client.cookies["__Host-session"],
+        *phone.recovery_codes,
+    ):
+        assert secret not in answer.text
+    clock.move(timedelta(minutes=11))
+    assert code_of(await client.get("/auth/me/export")) == "reauthentication_required"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/auth/password/forgot", {"email": "alice@example.com"}),
+        ("/auth/password/reset", {"token": "A" * 43, "password": PASSWORD}),
+        ("/auth/email/verify/request", {"email": "alice@example.com"}),
+        ("/auth/email/verify", {"token": "A" * 43}),
+        ("/auth/email/change", {"email": "new@example.com"}),
+        ("/auth/email/change/undo", {"token": "A" * 43}),
+        ("/auth/invitations", {"email": "new@example.com"}),
+        ("/auth/magic-link", {"email": "alice@example.com"}),
+        ("/auth/magic-link/login", {"token": "A" * 43}),
+    ],
+)
+async def test_nothing_is_assigned_by_the_way(
+    client: AsyncClient, alice: Person, path: str, body: dict[str, Any]
+) -> None:
+    """AUZ-3, CVE-2026-54693: a member that is not asked for is refused, on every route."""
+    await log_in(client, alice)
+    for extra in (
+        {"superuser": True},
+        {"email_verified": True},
+        {"user_id": 1},
+        {"verified_email": "x"},
+    ):
+        assert (await client.post(path, json={**body, **extra})).status_code == 422

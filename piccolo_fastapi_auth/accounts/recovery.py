@@ -1,0 +1,81 @@
+"""A new password by mail: asked for by anybody, chosen by whoever has the mailbox (OWASP Forgot Password)."""
+
+from typing import Generic, TypeVar
+
+from piccolo_fastapi_auth.accounts.links import RESET, AccountLinks
+from piccolo_fastapi_auth.accounts.mail_gate import MailGate
+from piccolo_fastapi_auth.accounts.ownership import Ownership
+from piccolo_fastapi_auth.accounts.service import AccountService
+from piccolo_fastapi_auth.caller import Caller
+from piccolo_fastapi_auth.database import Database
+from piccolo_fastapi_auth.errors import InvalidLinkError
+from piccolo_fastapi_auth.mail.outbox import Outbox
+from piccolo_fastapi_auth.sessions.service import SessionService
+from piccolo_fastapi_auth.users.address_book import AddressBook
+from piccolo_fastapi_auth.users.service import UserService
+from piccolo_fastapi_auth.users.user import AuthUser
+
+UserT = TypeVar("UserT", bound=AuthUser)
+
+
+class PasswordRecovery(Generic[UserT]):
+    """Forgotten passwords of one ``Auth``."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        users: UserService[UserT],
+        book: AddressBook[UserT],
+        links: AccountLinks[UserT],
+        gate: MailGate,
+        ownership: Ownership[UserT],
+        accounts: AccountService[UserT],
+        sessions: SessionService[UserT],
+        outbox: Outbox,
+    ) -> None:
+        self._database = database
+        self._users = users
+        self._book = book
+        self._links = links
+        self._gate = gate
+        self._ownership = ownership
+        self._accounts = accounts
+        self._sessions = sessions
+        self._outbox = outbox
+
+    async def forgot(self, address: str, caller: Caller) -> None:
+        """Mail a link to choose a new password, if somebody has the address. The account stays as it is (RST-3)."""
+
+        async def work() -> None:
+            holder = await self._book.holder(address)
+            if holder is not None:
+                await self._links.send(holder.user_id, RESET, to=holder.email, binding=holder.email)
+
+        await self._gate.ask(RESET, address, caller, work)
+
+    async def reset(self, token: str, password: str) -> None:
+        """Set a new password and end every session, family, challenge and link (RST-4). It logs nobody in.
+
+        Second factors stay, and are asked for at the next log-in (RST-5, ASVS 6.4.3); where the address was not
+        proven before, they may be a stranger's and go.
+
+        Raises:
+            InvalidLinkError: The link is not good.
+            PasswordRejectedError: The password is too short or too common; the link stays good.
+        """
+        holder = (await self._links.look_at(token, RESET)).holder
+        await self._accounts.check_policy(password, context=[holder.username, holder.email])
+        password_hash = await self._users.hash(password)
+        async with self._database.atomic():
+            holder = (await self._links.use_up(token, RESET)).holder
+            if not holder.verified:
+                await self._ownership.empty(holder, password_hash=password_hash)
+            elif not await self._users.change_password(
+                holder.candidate, password_hash=password_hash
+            ):
+                raise InvalidLinkError  # it was changed in this very moment
+            await self._book.prove(holder.user_id, holder.email)
+            await self._links.end_open(holder.user_id)
+            await self._sessions.end_all(holder.user_id)
+        self._outbox.post("password_changed", to=holder.email, values={})
