@@ -3,7 +3,8 @@
 #   make test    every test, with coverage
 #   make check   format, lint, import contracts, types
 #   make docs    the documentation, into site/
-#   make bench   the measurements
+#   make budget  record anew what a protected request may cost in calls
+#   make bench   the measurements, into docs/explanation/benchmarks.md (QUICK=1, PARTS="protected refresh")
 
 PY ?= python3
 PORT ?= 8000
@@ -14,7 +15,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check docs bench clean
+.PHONY: help run test check docs bench budget clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -52,9 +53,19 @@ check: .venv/.ok
 docs: .venv/.ok
 	$(BIN)/mkdocs build --strict
 
-bench: .venv/.ok
-	$(PIP) --requirement benchmarks/requirements.txt
-	$(BIN)/python -m benchmarks
+# The measurements have an environment of their own, with everybody they compare.
+.benchmarks/venv/.ok: .venv/.python benchmarks/requirements.txt pyproject.toml
+	$(BIN)/python -m venv --clear .benchmarks/venv
+	.benchmarks/venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/requirements.txt
+	.benchmarks/venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+bench: .benchmarks/venv/.ok
+	.benchmarks/venv/bin/python -m benchmarks $(if $(QUICK),--quick) $(PARTS)
+
+# What a protected request may cost, written down anew; look at the difference before committing it.
+budget: .venv/.ok
+	RECORD_BUDGET=1 $(BIN)/python -m pytest -q -n 0 tests/test_budget.py
 
 clean:
-	rm -rf .venv site dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .benchmarks site dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -13,8 +13,12 @@ from collections.abc import AsyncIterator
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from benchmarks.application import running, sign_up
-from benchmarks.login_timing import HIGHEST, LOWEST, SAMPLES, auc
+from benchmarks.asgi import Call, expect
+from benchmarks.login_timing import HIGHEST, LOWEST, QUICK_SAMPLES, SAMPLES, auc
+from benchmarks.peer import OWASP
+from benchmarks.peers.ours import open_auth, sign_up
+from benchmarks.places import Places
+from benchmarks.report import Run
 from piccolo_fastapi_auth.mail import SmtpMailer
 
 HOST = "127.0.0.1"
@@ -44,30 +48,31 @@ async def _slow_server() -> AsyncIterator[tuple[_Slow, int]]:
         server.close()
 
 
-async def main() -> bool:
-    """Print the numbers; return whether they are within bounds."""
+async def main(run: Run) -> None:
+    """Time the answers, and tell how far a clock gets."""
+    samples = QUICK_SAMPLES if run.quick else SAMPLES
+    run.expect(samples)
     times: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    limits = {"mail_limit_per_address": "", "login_limit_per_ip": ""}
-    async with _slow_server() as (slow, port):
-        mailer = SmtpMailer(HOST, port, sender="bench@example.com", tls="none")
-        async with running(mailer=mailer, public_origin="https://bench.example", **limits) as bench:
-            await sign_up(bench, "known")
-            for round_number in range(SAMPLES):
-                for kind in secrets.SystemRandom().sample(list(KINDS), len(KINDS)):
-                    begun = time.perf_counter()
-                    answer = await bench.client.post(
-                        "/auth/password/forgot", json={"email": KINDS[kind]}
-                    )
-                    times[kind].append(time.perf_counter() - begun)
-                    assert answer.status_code == 202, answer.text
-                print(f"\rround {round_number + 1} of {SAMPLES}", end="", flush=True)
-        print(f"\n{slow.taken} mails were taken until the end")
-    for kind, values in times.items():
-        print(f"{kind:10} median {statistics.median(values) * 1000:7.2f} ms")
+    changes = {"mail_limit_per_address": "", "public_origin": "https://bench.example"}
+    with Places() as places:
+        async with _slow_server() as (slow, port):
+            mailer = SmtpMailer(HOST, port, sender="bench@example.com", tls="none")
+            place = await places.new("SQLite")
+            async with open_auth(place, OWASP, changes=changes, mailer=mailer) as (_, app):
+                await sign_up(app, "known")
+                for _round in range(samples):
+                    for kind in secrets.SystemRandom().sample(list(KINDS), len(KINDS)):
+                        body = {"email": KINDS[kind]}
+                        call = Call.posting(app, "/auth/password/forgot", data=body)
+                        begun = time.perf_counter()
+                        await expect(call, 202)
+                        times[kind].append(time.perf_counter() - begun)
+                    run.step()
+    run.findings.table(
+        f"Forgotten passwords, {samples} of each, {slow.taken} mails taken by a server that takes {TAKES:g} s for one",
+        ["", "median, ms"],
+        [[kind, f"{statistics.median(taken) * 1000:.2f}"] for kind, taken in times.items()],
+    )
     score = auc(times["known"], times["unknown"])
-    print(f"AUC {score:.3f}  known / unknown")
-    return LOWEST <= score <= HIGHEST
-
-
-if __name__ == "__main__":
-    asyncio.run(main())
+    run.findings.at_least("Timing of forgotten passwords: AUC", score, LOWEST)
+    run.findings.at_most("Timing of forgotten passwords: AUC, from above", score, HIGHEST)

@@ -4,18 +4,22 @@ For each pair of kinds: the AUC of the best classifier that sees only the time. 
 to 0.58 at 300 samples a kind.
 """
 
-import asyncio
 import secrets
 import statistics
 import time
 from itertools import combinations
 
+from fastapi import FastAPI
 from piccolo.apps.user.tables import BaseUser
 
-from benchmarks.application import PASSWORD, Bench, running, sign_up
+from benchmarks.asgi import Call, expect
+from benchmarks.peer import OWASP, PASSWORD
+from benchmarks.peers.ours import open_auth, sign_up
+from benchmarks.places import Places
+from benchmarks.report import Run
 from piccolo_fastapi_auth import User
 
-SAMPLES = 300
+SAMPLES, QUICK_SAMPLES = 300, 5
 LOWEST, HIGHEST = 0.42, 0.58
 KINDS = {
     "unknown": ("nobody", "wrong password, wrong"),
@@ -25,49 +29,52 @@ KINDS = {
 }
 
 
-async def main() -> bool:
-    """Print the table; return whether every pair is within bounds."""
-    async with running() as bench:
-        await _people(bench)
-        times: dict[str, list[float]] = {kind: [] for kind in KINDS}
-        for round_number in range(SAMPLES):
-            for kind in secrets.SystemRandom().sample(list(KINDS), len(KINDS)):
-                times[kind].append(await _refused(bench, *KINDS[kind]))
-            print(f"\rround {round_number + 1} of {SAMPLES}", end="", flush=True)
-    print()
-    for kind, values in times.items():
-        print(f"{kind:35} median {statistics.median(values) * 1000:7.2f} ms")
-    good = True
-    for one, other in combinations(KINDS, 2):
-        score = auc(times[one], times[other])
-        good &= LOWEST <= score <= HIGHEST
-        print(f"AUC {score:.3f}  {one} / {other}")
-    return good
+async def main(run: Run) -> None:
+    """Time refusals, and tell how far a clock gets."""
+    samples = QUICK_SAMPLES if run.quick else SAMPLES
+    run.expect(samples)
+    times: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    with Places() as places:
+        async with open_auth(await places.new("SQLite"), OWASP) as (_, app):
+            await _people(app)
+            for _round in range(samples):
+                for kind in secrets.SystemRandom().sample(list(KINDS), len(KINDS)):
+                    username, password = KINDS[kind]
+                    body = {"username": username, "password": password}
+                    call = Call.posting(app, "/auth/login", data=body)
+                    begun = time.perf_counter()
+                    await expect(call, 401)
+                    times[kind].append(time.perf_counter() - begun)
+                run.step()
+    run.findings.table(
+        f"Refused log-ins, {samples} of each",
+        ["", "median, ms"],
+        [[kind, f"{statistics.median(taken) * 1000:.1f}"] for kind, taken in times.items()],
+    )
+    _judge(run, times)
 
 
-async def _people(bench: Bench) -> None:
+async def _people(app: FastAPI) -> None:
     for username in ("argon", "inactive", "legacy"):
-        await sign_up(bench, username)
+        await sign_up(app, username)
     await User.update({User.active: False}).where(User.username == "inactive")
     legacy = BaseUser.hash_password(PASSWORD)
     await User.update({User.password: legacy}).where(User.username == "legacy")
 
 
-async def _refused(bench: Bench, username: str, password: str) -> float:
-    begun = time.perf_counter()
-    answer = await bench.client.post(
-        "/auth/login", json={"username": username, "password": password}
+def _judge(run: Run, times: dict[str, list[float]]) -> None:
+    pairs = list(combinations(KINDS, 2))
+    scores = [auc(times[one], times[other]) for one, other in pairs]
+    run.findings.table(
+        "How well the time tells two kinds apart (AUC: 0.5 is a coin, 1 is certainty)",
+        ["", "AUC"],
+        [[" / ".join(pair), f"{score:.3f}"] for pair, score in zip(pairs, scores, strict=True)],
     )
-    taken = time.perf_counter() - begun
-    assert answer.status_code == 401, answer.text
-    return taken
+    run.findings.at_least("Timing of refusals: smallest AUC", min(scores), LOWEST)
+    run.findings.at_most("Timing of refusals: largest AUC", max(scores), HIGHEST)
 
 
 def auc(one: list[float], other: list[float]) -> float:
     """Return how often a value of ``one`` exceeds a value of ``other``: the area under the ROC curve."""
     wins = sum((a > b) + (a == b) / 2 for a in one for b in other)
     return wins / (len(one) * len(other))
-
-
-if __name__ == "__main__":
-    asyncio.run(main())

@@ -8,17 +8,20 @@ from typing import Generic
 
 from fastapi import FastAPI
 from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
+from fastapi.security import APIKeyHeader
 from piccolo.engine.sqlite import SQLiteEngine
 from piccolo.table import create_db_tables
 from typing_extensions import TypeVar
 
 from piccolo_fastapi_auth.accounts.schemas import ProfileUpdate, check_profile
+from piccolo_fastapi_auth.backends import AuthBackend
 from piccolo_fastapi_auth.breaches import BreachCheck
 from piccolo_fastapi_auth.captcha import Captcha, CaptchaGuard, PasswordGrantCaptchaGuard
 from piccolo_fastapi_auth.current_user import (
     CurrentPrincipal,
     CurrentSession,
     CurrentUser,
+    Machine,
     OptionalUser,
     Require,
     SignedIn,
@@ -72,6 +75,7 @@ class Auth(Generic[UserT]):
         breach_check: Knows stolen passwords, such as ``PwnedPasswords``; by default nobody is asked.
         captcha: Stands before sign up, log-in and forgotten passwords, such as ``Turnstile``; by default none.
         clock: Returns the present moment, aware; every time in the library comes from it.
+        backends: Kinds of credential beside cookie, token and API key, asked in order.
         hasher: Hashes passwords; the default is Argon2id at OWASP's parameters.
 
     Raises:
@@ -101,12 +105,16 @@ class Auth(Generic[UserT]):
         captcha: Captcha | None = None,
         clock: Clock = utc_now,
         hasher: PasswordHasher | None = None,
+        backends: Sequence[AuthBackend[UserT]] = (),
     ) -> None:
         self.settings = settings or AuthSettings()
         self.user_table = checked_user_table(user_table, self.settings)
         check_profile(profile_schema, self.user_table)
         self.clock = clock
         self._running = 0
+        self._added = {
+            one.scheme.scheme_name: one.scheme.model for one in backends if one.scheme is not None
+        }
         self._parts = Parts(
             Chosen(
                 settings=self.settings,
@@ -118,6 +126,7 @@ class Auth(Generic[UserT]):
                 ),
                 clock=clock,
                 hasher=hasher or PasswordHasher(),
+                backends=backends,
                 mailer=mailer or ConsoleMailer(),
                 mail_templates=mail_templates,
                 link_urls=link_urls,
@@ -125,16 +134,20 @@ class Auth(Generic[UserT]):
                 captcha=captcha,
             )
         )
+        self._show_parts()
+        self._build_guards()
+        self._build_routers(profile_schema)
+
+    def _show_parts(self) -> None:
         self.transport = self._parts.transport
         self.limiter = self._parts.limiter
         self.outbox = self._parts.outbox
         self.users = self._parts.users
         self.sessions = self._parts.sessions
+        self.api_keys = self._parts.api_keys
         self.mfa = self._parts.mfa
         self.mfa_flows = self._parts.mfa_flows
         self.operators = self._parts.operators
-        self._build_guards()
-        self._build_routers(profile_schema)
 
     def rate_limit(
         self,
@@ -198,11 +211,16 @@ class Auth(Generic[UserT]):
         return Require(*self._guard_parts, mfa=mfa, fresh=fresh, verified=verified)
 
     def _own_guards(self) -> Guards:
+        """Make the guards of our own routes, which take no credential without a session."""
         captcha, transport = self._parts.captcha, self.transport
+        age = self.settings.reauthentication_age
         return Guards(
             signed_in=SignedIn(*self._guard_parts),
-            current_user=self.current_user,
-            fresh_user=self.require(fresh=self.settings.reauthentication_age),
+            current_user=CurrentUser(*self._guard_parts, sessions_only=True),
+            fresh_user=Require(*self._guard_parts, sessions_only=True, fresh=age),
+            machine=Machine(
+                *self._guard_parts[:2], self._names.api_key, APIKeyHeader(name="X-API-Key").model
+            ),
             human=(CaptchaGuard(captcha, transport),) if captcha else (),
             human_password=(PasswordGrantCaptchaGuard(captcha, transport),) if captcha else (),
         )
@@ -247,7 +265,14 @@ class Auth(Generic[UserT]):
             return
         app.state.piccolo_fastapi_auth = [*installed, self]
         app.add_middleware(AuthMiddleware, auth=self, rate_limit=limit, excluded_paths=excluded)
-        describe(app, self._names, cookie=self.settings.session_cookie)
+        settings = self.settings
+        describe(
+            app,
+            self._names,
+            cookie=settings.session_cookie,
+            prefix=settings.prefix,
+            added=self._added,
+        )
         document_limits(app, everywhere=limit, excluded_paths=excluded)
 
     @contextlib.asynccontextmanager

@@ -2,11 +2,13 @@
 
 import contextlib
 import getpass
+import secrets
 import sys
 from collections.abc import Iterator
 
 from piccolo_fastapi_auth.auth import Auth
 from piccolo_fastapi_auth.errors import AuthError
+from piccolo_fastapi_auth.primitives.jwt_keys import Algorithm, load_keys, new_pem, public_pem
 from piccolo_fastapi_auth.users.user_table import user_table
 
 
@@ -119,3 +121,20 @@ def _password() -> str:
     if sys.stdin.isatty():
         return getpass.getpass("Password: ")
     return sys.stdin.readline().rstrip("\r\n")
+
+
+def new_key(algorithm: str = "HS256") -> None:
+    """Print a new key: for HS256 a secret for ``secret_keys``, for RS256 and ES256 a pair for ``signing_keys``.
+
+    :param algorithm: HS256, RS256 or ES256
+
+    """
+    pairs: dict[str, Algorithm] = {"RS256": "RS256", "ES256": "ES256"}
+    if algorithm == "HS256":
+        print(secrets.token_urlsafe(32))  # noqa: T201 - a command's answer
+    elif algorithm in pairs:
+        pem = new_pem(pairs[algorithm])
+        (key,) = load_keys(pairs[algorithm], [pem])
+        print(f"kid: {key.kid}\n{pem.decode()}{public_pem(pem).decode()}", end="")  # noqa: T201 - a command's answer
+    else:
+        sys.exit("Choose HS256, RS256 or ES256.")

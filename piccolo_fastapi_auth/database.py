@@ -94,6 +94,17 @@ def is_unique_violation(error: Exception) -> bool:
     return type(error).__name__ == "UniqueViolationError"
 
 
+def quoted(column: Column, *, table: str = "") -> str:
+    """Return a column as it is written in SQL: ``"name"`` or ``alias."name"``."""
+    name = f'"{column._meta.db_column_name}"'
+    return f"{table}.{name}" if table else name
+
+
+def primary_key(table: type[Table]) -> Column:
+    """Return the primary key of a table, whatever its name and type."""
+    return table._meta.primary_key
+
+
 class Database:
     """The engine of the user table, with the three things that Piccolo leaves to its callers."""
 

@@ -18,6 +18,8 @@ from piccolo_fastapi_auth.accounts.registration import Registration
 from piccolo_fastapi_auth.accounts.service import AccountService
 from piccolo_fastapi_auth.accounts.signup_proof import SignupProof
 from piccolo_fastapi_auth.accounts.verification import VerificationService
+from piccolo_fastapi_auth.api_keys.service import ApiKeyService
+from piccolo_fastapi_auth.backends import AuthBackend, Backends
 from piccolo_fastapi_auth.breaches import BreachCheck
 from piccolo_fastapi_auth.captcha import Captcha
 from piccolo_fastapi_auth.database import Database
@@ -40,6 +42,7 @@ from piccolo_fastapi_auth.mfa.recovery import RecoveryService
 from piccolo_fastapi_auth.mfa.sending import SentCodes
 from piccolo_fastapi_auth.mfa.service import MfaService
 from piccolo_fastapi_auth.mfa.states import States
+from piccolo_fastapi_auth.oauth.introspection import Introspector
 from piccolo_fastapi_auth.one_time_tokens.service import OneTimeTokens
 from piccolo_fastapi_auth.password_gate import PasswordGate
 from piccolo_fastapi_auth.primitives.clock import Clock
@@ -57,6 +60,7 @@ from piccolo_fastapi_auth.sessions.lookup import primary_key
 from piccolo_fastapi_auth.sessions.service import SessionService
 from piccolo_fastapi_auth.sessions.trusted_devices import TrustedDevices
 from piccolo_fastapi_auth.settings import AuthSettings
+from piccolo_fastapi_auth.static_tokens import StaticTokens
 from piccolo_fastapi_auth.transport import Transport
 from piccolo_fastapi_auth.users.address_book import AddressBook
 from piccolo_fastapi_auth.users.code_guard import CodeGuard
@@ -78,6 +82,7 @@ class Chosen(Generic[UserT]):
     hooks: LoginHooks
     clock: Clock
     hasher: PasswordHasher
+    backends: Sequence[AuthBackend[UserT]] = ()
     mailer: Mailer = field(default_factory=ConsoleMailer)
     mail_templates: Overrides | None = None
     link_urls: Mapping[str, str] | None = None
@@ -140,11 +145,17 @@ class Parts(Generic[UserT]):
             user_key=primary_key(table),
             without_credit=without_credit(chosen.mfa),
         )
+        self.api_keys = ApiKeyService(
+            self.database, table, settings, hold=self.users.hold, clock=clock
+        )
+        fixed = [StaticTokens[UserT](settings.static_tokens)] if settings.static_tokens else []
         self.authenticator = Authenticator(
             transport=self.transport,
             sessions=self.sessions,
             tokens=self.tokens,
             scopes=self.scopes,
+            keys=self.api_keys,
+            backends=Backends([*fixed, *chosen.backends]),
             clock=clock,
         )
 
@@ -204,6 +215,15 @@ class Parts(Generic[UserT]):
         )
         self.prover = Prover(users=self.users, gate=self.gate, mfa=self.mfa, flows=self.mfa_flows)
         self.assurance = Assurance[UserT](self.settings, self.mfa)
+        self.introspector = Introspector(
+            self.settings,
+            sessions=self.sessions,
+            tokens=self.tokens,
+            api_keys=self.api_keys,
+            scopes=self.scopes,
+            assurance=self.assurance,
+            clock=self.clock,
+        )
 
     def _build_flows(self, login_hooks: LoginHooks) -> None:
         self.one_time_tokens = OneTimeTokens(self.database, clock=self.clock)
@@ -255,7 +275,10 @@ class Parts(Generic[UserT]):
         )  # fmt: skip
         # Whoever adds a kind of credential adds its end here.
         self.credentials = Credentials(
-            self.sessions.end_all, self.mfa.remove_all, self.one_time_tokens.end_all
+            self.sessions.end_all,
+            self.mfa.remove_all,
+            self.one_time_tokens.end_all,
+            self.api_keys.end_all,
         )
         self.signup_proof = SignupProof(self._keys_for("signed up here"))
         self.ownership = Ownership(
@@ -303,8 +326,13 @@ class Parts(Generic[UserT]):
             login=self.login,
         )  # fmt: skip
         self.data_export = DataExport[UserT](
-            {"sessions": self.sessions.of_user, "second_factors": self.mfa.of_user}, clock=self.clock
-        )  # fmt: skip
+            {
+                "sessions": self.sessions.of_user,
+                "second_factors": self.mfa.of_user,
+                "api_keys": self.api_keys.of_user,
+            },
+            clock=self.clock,
+        )
 
     async def open(self) -> None:
         """Open what is fast when kept open."""

@@ -10,6 +10,7 @@ from piccolo_fastapi_auth.commands import (
     create_user,
     deactivate,
     mfa_reset,
+    new_key,
     rotate_encryption,
     set_password,
 )
@@ -29,5 +30,6 @@ APP_CONFIG = AppConfig(
         Command(clean),
         Command(mfa_reset),
         Command(rotate_encryption),
+        Command(new_key),
     ],
 )

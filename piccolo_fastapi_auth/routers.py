@@ -13,10 +13,12 @@ from piccolo_fastapi_auth.accounts.mail_router import MailRoutes
 from piccolo_fastapi_auth.accounts.registration_router import RegistrationRoutes
 from piccolo_fastapi_auth.accounts.router import AccountRoutes
 from piccolo_fastapi_auth.accounts.schemas import ProfileUpdate
+from piccolo_fastapi_auth.api_keys.router import ApiKeyRoutes
 from piccolo_fastapi_auth.login.oauth import OAuthRoute
 from piccolo_fastapi_auth.login.router import LoginRoutes
 from piccolo_fastapi_auth.mfa.router import MfaRoutes
 from piccolo_fastapi_auth.mfa.sending_router import SendingRoutes
+from piccolo_fastapi_auth.oauth.router import OAuthServerRoutes
 from piccolo_fastapi_auth.parts import Parts
 from piccolo_fastapi_auth.routing import Guards, QuickRouter, new_router
 from piccolo_fastapi_auth.sessions.router import SessionRoutes
@@ -36,6 +38,7 @@ class Routers:
     mfa: APIRouter
     accounts: APIRouter
     keys: APIRouter
+    api_keys: APIRouter
 
 
 def build_routers(
@@ -48,7 +51,7 @@ def build_routers(
     profile_schema: type[ProfileUpdate],
 ) -> Routers:
     """Make the routers of every slice over the services of one ``Auth``."""
-    routers = Routers(new(), new(), new(), new(), new_well_known())
+    routers = Routers(new(), new(), new(), new(), new_well_known(), new())
     login = LoginRoutes(
         transport=parts.transport, login=parts.login, prover=parts.prover, sessions=parts.sessions,
         scopes=parts.scopes, authenticator=parts.authenticator, handout=parts.handout, guards=guards,
@@ -60,6 +63,7 @@ def build_routers(
     SessionRoutes(
         settings=parts.settings, transport=parts.transport, sessions=parts.sessions, tokens=parts.tokens,
         authenticator=parts.authenticator, handout=parts.handout, guards=guards,
+        revoke_key=parts.api_keys.revoke_presented,
     ).add_to(routers.sessions, keys=routers.keys)  # fmt: skip
     MfaRoutes(
         settings=parts.settings, mfa=parts.mfa, flows=parts.mfa_flows, authenticator=parts.authenticator,
@@ -69,6 +73,12 @@ def build_routers(
         sent=parts.sent_codes, challenges=parts.challenges, authenticator=parts.authenticator, guards=guards,
     ).add_to(routers.mfa)  # fmt: skip
     _add_accounts(parts, guards, routers.accounts, profile_schema)
+    OAuthServerRoutes(
+        settings=parts.settings, introspector=parts.introspector, scopes=parts.scopes.declared, guards=guards
+    ).add_to(routers.sessions, well_known=routers.keys)  # fmt: skip
+    ApiKeyRoutes(api_keys=parts.api_keys, authenticator=parts.authenticator, guards=guards).add_to(
+        routers.api_keys
+    )
     return routers
 
 

@@ -18,6 +18,7 @@ from piccolo_fastapi_auth.setting_types import (
     Duration,
     Lifetime,
     Secrets,
+    StaticToken,
     Texts,
     bare_origin,
     decoded,
@@ -202,6 +203,16 @@ class AuthSettings(BaseSettings):
     )
     registration: bool = Field(
         default=True, description="Whether anybody may sign up; if not, an invitation is needed."
+    )
+    api_key_lifetime: Lifetime = Field(
+        default=timedelta(days=90), description="Life of an API key for which none is asked."
+    )
+    max_api_keys: int = Field(
+        default=50, ge=1, le=1000, description="Live API keys that a person may have."
+    )
+    static_tokens: dict[str, StaticToken] = Field(
+        default={},
+        description="Tokens between services by name: each a text, or `token` (perhaps `sha256:` and its digest) and `scopes`.",
     )
     email_code_lifetime: Lifetime = Field(
         default=timedelta(minutes=10), description="Life of a code sent by mail."

@@ -4,6 +4,7 @@ from typing import Final
 
 from piccolo.table import Table
 
+from piccolo_fastapi_auth.api_keys.tables import AuthApiKey
 from piccolo_fastapi_auth.mfa.tables import AuthMfaMethod, AuthRecoveryCode
 from piccolo_fastapi_auth.one_time_tokens.tables import AuthOneTimeToken
 from piccolo_fastapi_auth.sessions.tables import AuthSession, AuthTrustedDevice
@@ -11,5 +12,5 @@ from piccolo_fastapi_auth.users.tables import AuthAccount, AuthIdentifier
 
 TABLES: Final[tuple[type[Table], ...]] = (
     AuthAccount, AuthIdentifier, AuthSession, AuthOneTimeToken, AuthMfaMethod, AuthRecoveryCode,
-    AuthTrustedDevice,
+    AuthTrustedDevice, AuthApiKey,
 )  # fmt: skip

@@ -27,6 +27,8 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _TOKEN68 = re.compile(r"[A-Za-z0-9._~+/=-]{1,8192}")
 _BEARER = re.compile(r"bearer(?:\s(.*))?", re.IGNORECASE | re.DOTALL)
 _LONGEST_USER_AGENT = 255
+API_KEY_HEADER = "x-api-key"
+API_KEY_START = "pfa_"
 DEVICE_LIFETIME = timedelta(days=180)
 _LONGEST_COOKIE = timedelta(days=400)  # RFC 6265bis section 5.5
 
@@ -48,7 +50,17 @@ class BearerCredential:
         return "BearerCredential(***)"
 
 
-Credential = CookieCredential | BearerCredential
+@dataclass(frozen=True, slots=True)
+class ApiKeyCredential:
+    """An API key, from ``X-API-Key`` or ``Authorization: Bearer``; not yet looked at."""
+
+    token: str
+
+    def __repr__(self) -> str:
+        return "ApiKeyCredential(***)"
+
+
+Credential = CookieCredential | BearerCredential | ApiKeyCredential
 
 
 class Transport:
@@ -68,35 +80,36 @@ class Transport:
         """Return the credential that came, or ``None``.
 
         Raises:
-            InvalidRequestError: A cookie and a token came, or two that differ.
-            InvalidTokenError: The bearer token cannot be one (RFC 6750 section 2.1).
+            InvalidRequestError: Two of cookie, token and API key came.
+            InvalidTokenError: The token cannot be one (RFC 6750 section 2.1).
         """
-        authorization = connection.headers.getlist("authorization")
-        cookies = self._cookies(connection)
-        bearer = [found[1] for value in authorization if (found := _BEARER.fullmatch(value))]
-        if len(bearer) > 1 or (bearer and cookies) or len(set(cookies)) > 1:
+        cookie = self._cookie_value(connection)
+        bearer, keys = _bearer(connection), connection.headers.getlist(API_KEY_HEADER)
+        if len(bearer) + len(keys) + (cookie is not None) > 1:
             raise InvalidRequestError
-        if bearer:
-            if not _TOKEN68.fullmatch(bearer[0] or ""):
+        if bearer or keys:
+            token = bearer[0] if bearer else keys[0]
+            if not _TOKEN68.fullmatch(token):
                 raise InvalidTokenError
-            return BearerCredential(bearer[0])
-        return CookieCredential(opaque_tokens.digest(cookies[0])) if cookies else None
+            is_key = bool(keys) or token.startswith(API_KEY_START)
+            return ApiKeyCredential(token) if is_key else BearerCredential(token)
+        return None if cookie is None else CookieCredential(opaque_tokens.digest(cookie))
 
-    def _cookies(self, connection: HTTPConnection) -> list[str]:
-        """Return every value of the session cookie as it was sent: which of two counts is nobody's to guess.
+    def _cookie_value(self, connection: HTTPConnection) -> str | None:
+        """Return the session cookie as it was sent; of several the last, which Starlette takes too.
 
-        Starlette takes the last one, strips spaces and undoes quotes and escapes, so one value had many spellings.
+        Starlette also strips spaces and undoes quotes and escapes: one token would have many spellings.
         """
-        pairs = (
+        pairs = [
             pair.lstrip().partition("=")
             for line in connection.headers.getlist("cookie")
             for pair in line.split(";")
-        )
-        return [value for name, _, value in pairs if name == self._cookie]
+        ]
+        return next((value for name, _, value in reversed(pairs) if name == self._cookie), None)
 
     def caller(self, connection: HTTPConnection) -> Caller:
         """Return what the connection tells of its other end."""
-        cookies = self._cookies(connection)
+        cookie = self._cookie_value(connection)
         agent = connection.headers.get("user-agent", "")
         address = client_address(connection.scope, trusted_proxies=self._proxies)
         return Caller(
@@ -104,8 +117,8 @@ class Transport:
             ip=None if address == UNKNOWN else address,
             # Latin-1 from the wire may hold control characters; the row is shown to people.
             user_agent="".join(c for c in agent if c.isprintable())[:_LONGEST_USER_AGENT] or None,
-            cookie_digest=opaque_tokens.digest(cookies[0]) if cookies else None,
-            has_cookie=bool(cookies),
+            cookie_digest=None if cookie is None else opaque_tokens.digest(cookie),
+            has_cookie=cookie is not None,
             address=address,
             device_cookie=connection.cookies.get(self._device_cookie),
             trust_cookie=connection.cookies.get(self._trust_cookie),
@@ -113,7 +126,7 @@ class Transport:
 
     def has_cookie(self, connection: HTTPConnection) -> bool:
         """Say whether a session cookie came, good or bad."""
-        return bool(self._cookies(connection))
+        return self._cookie_value(connection) is not None
 
     def set_cookie(
         self, response: Response, token: str, *, expires_at: datetime, now: datetime
@@ -200,6 +213,17 @@ class Transport:
         )
         good_scheme = scheme == "https" or (scheme == "http" and plain)
         return good_scheme and bool(host) and host == headers.get("host", "").lower()
+
+
+def bearer_token(connection: HTTPConnection) -> str | None:
+    """Return what ``Authorization: Bearer`` carries, for backends that read it; ``None`` without one."""
+    found = _bearer(connection)
+    return found[0] if found else None
+
+
+def _bearer(connection: HTTPConnection) -> list[str]:
+    values = connection.headers.getlist("authorization")
+    return [found[1] or "" for value in values if (found := _BEARER.fullmatch(value))]
 
 
 def _all_of(headers: Headers, name: str) -> str | None:

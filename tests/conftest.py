@@ -35,7 +35,7 @@ from tests.servers import (
     wait_until,
 )
 
-pytest_plugins = ["tests.fixtures"]
+pytest_plugins = ["tests.fixtures", "tests.statements"]
 
 RUN_FOLDER: Final = pytest.StashKey[Path]()
 LIFELINE: Final = pytest.StashKey[int]()

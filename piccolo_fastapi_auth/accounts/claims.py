@@ -24,12 +24,12 @@ class Claims(Generic[UserT]):
     async def of(self, request: Request, password: SecretStr | None = None) -> Claim:
         """Return the claim that a request makes. A credential that is no good claims nothing."""
         try:
-            identity = await self._authenticator.identity(request)
+            user_id = (await self._authenticator.required(request)).session.user_id
         except AuthError:
-            identity = None
+            user_id = None
         return Claim(
             caller=self._transport.caller(request),
-            user_id=None if identity is None else identity.session.user_id,
+            user_id=user_id,
             signup_cookie=self._transport.signup_cookie(request),
             password=None if password is None else password.get_secret_value(),
         )

@@ -2,7 +2,12 @@
 
 from typing import Generic, TypeVar
 
-from piccolo_fastapi_auth.errors import MfaEnrolmentRequiredError, ReauthenticationRequiredError
+from piccolo_fastapi_auth.authenticated import Authenticated
+from piccolo_fastapi_auth.errors import (
+    CredentialNotAcceptedError,
+    MfaEnrolmentRequiredError,
+    ReauthenticationRequiredError,
+)
 from piccolo_fastapi_auth.mfa.service import MfaService
 from piccolo_fastapi_auth.sessions.records import Identity
 from piccolo_fastapi_auth.settings import AuthSettings
@@ -18,15 +23,25 @@ class Assurance(Generic[UserT]):
         self._policy = settings.require_mfa
         self._mfa = mfa
 
-    async def check_policy(self, identity: Identity[UserT]) -> None:
+    async def check_policy(self, found: Identity[UserT] | Authenticated[UserT]) -> None:
         """Refuse somebody who must use a second factor and did not.
+
+        An API key is as strong as the log-in that made it.
 
         Raises:
             ReauthenticationRequiredError: They have one.
             MfaEnrolmentRequiredError: They have none: only the enrolment routes are open to them.
+            CredentialNotAcceptedError: The API key was made without one.
         """
-        if self.concerns(is_admin=bool(identity.user.admin or identity.user.superuser)):
-            await self.demand(identity)
+        user = found.user
+        if user is None or not self.concerns(is_admin=bool(user.admin or user.superuser)):
+            return
+        if not isinstance(found, Authenticated):
+            await self.demand(found)
+        elif not self._mfa.is_multi_factor(found.methods):
+            raise CredentialNotAcceptedError(
+                "A second factor is required, and this was made without one."
+            )
 
     def concerns(self, *, is_admin: bool) -> bool:
         """Say whether the policy asks a second factor of somebody."""

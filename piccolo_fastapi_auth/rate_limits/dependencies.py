@@ -136,9 +136,8 @@ class RateLimit:
     def _headers(self, taken: Taken) -> dict[str, str]:
         counting = self.counting
         headers = limit_headers(taken, self.policy) if counting.headers else {}
-        if (
-            not taken.allowed
-        ):  # queued as well: a handler of the application may make its own response
+        if not taken.allowed:
+            # Queued as well, for a handler of the application may make a response of its own.
             headers["Retry-After"] = str(taken.retry_after)
         if counting.slowapi_headers:
             headers |= slowapi_headers(taken, now=counting.clock())

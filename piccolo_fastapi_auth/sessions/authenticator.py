@@ -1,23 +1,30 @@
-"""Who sent a request: from a credential to a live session, once a request."""
+"""Who sent a request: from a credential to a live session, or to what else is good, once a request."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar, cast
 
 from starlette.requests import HTTPConnection
 
+from piccolo_fastapi_auth.authenticated import Authenticated
+from piccolo_fastapi_auth.backends import Backends
 from piccolo_fastapi_auth.database import unavailable_when_broken
 from piccolo_fastapi_auth.errors import (
+    CredentialNotAcceptedError,
     InvalidTokenError,
     NotAuthenticatedError,
     SessionExpiredError,
 )
 from piccolo_fastapi_auth.primitives.clock import Clock
+from piccolo_fastapi_auth.primitives.jwt import AccessClaims
 from piccolo_fastapi_auth.rate_limits.headers import queue_headers
-from piccolo_fastapi_auth.sessions.access_tokens import AccessTokens, Principal
+from piccolo_fastapi_auth.sessions.access_tokens import AccessTokens, Principal, UserId
+from piccolo_fastapi_auth.sessions.amr import from_amr
 from piccolo_fastapi_auth.sessions.records import Identity, Session
 from piccolo_fastapi_auth.sessions.service import SessionService
 from piccolo_fastapi_auth.transport import (
+    ApiKeyCredential,
     BearerCredential,
     CookieCredential,
     Credential,
@@ -32,6 +39,14 @@ _PRECISION = timedelta(seconds=1)  # of times in a token
 VARY = ("Vary", "Authorization, Cookie, Origin")
 
 
+class Keys(Protocol[UserT]):
+    """Who knows API keys; the api_keys slice does."""
+
+    async def authenticate(self, text: str) -> Authenticated[UserT]:
+        """Return what a key proves, or refuse it."""
+        ...
+
+
 class Authenticator(Generic[UserT]):
     """Finds out who sent a request. Remembers the answer in the request's own scope."""
 
@@ -42,6 +57,8 @@ class Authenticator(Generic[UserT]):
         sessions: SessionService[UserT],
         tokens: AccessTokens,
         scopes: Scopes[UserT],
+        keys: Keys[UserT],
+        backends: Backends[UserT],
         clock: Clock,
     ) -> None:
         self.transport = transport
@@ -49,21 +66,30 @@ class Authenticator(Generic[UserT]):
         self._sessions = sessions
         self._tokens = tokens
         self._scopes = scopes
+        self._keys = keys
+        self._backends = backends
         self._memo = f"piccolo_fastapi_auth.{id(self)}"
 
-    async def identity(self, connection: HTTPConnection) -> Identity[UserT] | None:
-        """Return the live session and its person; ``None`` when no credential came.
+    async def found(
+        self, connection: HTTPConnection
+    ) -> Identity[UserT] | Authenticated[UserT] | None:
+        """Return the live session and its person, or what a credential of another kind proves.
+
+        Returns:
+            ``None`` when no credential came.
 
         Raises:
             AuthError: A credential came and is not good.
         """
-        memo: dict[str, Identity[UserT]] = connection.scope.setdefault(self._memo, {})
-        if "identity" not in memo:
+        memo: dict[str, Identity[UserT] | Authenticated[UserT]] = connection.scope.setdefault(
+            self._memo, {}
+        )
+        if "found" not in memo:
             found = await self._look_up(connection)
             if found is None:
                 return None
-            memo["identity"] = found
-        return memo["identity"]
+            memo["found"] = found
+        return memo["found"]
 
     def credential(self, connection: HTTPConnection) -> Credential | None:
         """Return the credential that came; whatever is answered now depends on it, and no cache may forget that.
@@ -74,34 +100,45 @@ class Authenticator(Generic[UserT]):
         queue_headers(connection.scope, [VARY])
         return self.transport.credential(connection)
 
-    async def _look_up(self, connection: HTTPConnection) -> Identity[UserT] | None:
+    async def _look_up(
+        self, connection: HTTPConnection
+    ) -> Identity[UserT] | Authenticated[UserT] | None:
         credential = self.credential(connection)
-        if credential is None:
-            return None
+        chosen = self._backends.choose(connection, credential)
         with unavailable_when_broken():
-            if isinstance(credential, BearerCredential):
-                found = await self._by_token(credential)
-            else:
-                self.transport.check_origin(connection)
-                found = await self._by_cookie(credential)
-            await self._sessions.touch(found.session)
+            if chosen is not None:
+                return await self._backends.authenticate(*chosen, connection)
+            if isinstance(credential, ApiKeyCredential):
+                return await self._keys.authenticate(credential.token)
+            return None if credential is None else await self._session(connection, credential)
+
+    async def _session(
+        self, connection: HTTPConnection, credential: CookieCredential | BearerCredential
+    ) -> Identity[UserT]:
+        if isinstance(credential, BearerCredential):
+            found = await self._by_token(credential)
+        else:
+            self.transport.check_origin(connection)
+            found = await self._by_cookie(credential)
+        await self._sessions.touch(found.session)
         return found
 
     async def _by_token(self, credential: BearerCredential) -> Identity[UserT]:
-        principal = self._tokens.read(credential.token)
-        found = await self._sessions.find.by_id(principal.session_id, now=self.clock())
+        claims = self._tokens.claims(credential.token)
+        found = await self._sessions.find.by_id(claims.sid, now=self.clock())
         if found is None:
             raise SessionExpiredError
-        if found.session.user_id != principal.user_id or found.session.transport != "bearer":
+        if str(found.session.user_id) != claims.sub or found.session.transport != "bearer":
             raise InvalidTokenError
-        return replace(found, session=self._as_proved(found.session, principal))
+        session = self._as_proved(found.session, claims)
+        return found if session is found.session else replace(found, session=session)
 
-    def _as_proved(self, session: Session, principal: Principal) -> Session:
+    def _as_proved(self, session: Session, claims: AccessClaims) -> Session:
         """Return the session as it was when the token was made: what was proved since is in newer tokens (ASVS 7.2.4)."""
-        if session.authenticated_at - principal.authenticated_at >= _PRECISION:
-            session = replace(session, authenticated_at=principal.authenticated_at)
-        if self._tokens.is_multi_factor(session) and not principal.multi_factor:
-            session = replace(session, methods=principal.methods)
+        if session.authenticated_at - claims.auth_time >= _PRECISION:
+            session = replace(session, authenticated_at=claims.auth_time)
+        if self._tokens.is_multi_factor(session) and "mfa" not in claims.amr:
+            session = replace(session, methods=from_amr(claims.amr))
         return session
 
     async def _by_cookie(self, credential: CookieCredential) -> Identity[UserT]:
@@ -112,33 +149,57 @@ class Authenticator(Generic[UserT]):
             raise SessionExpiredError
         return found
 
-    async def required(self, connection: HTTPConnection) -> Identity[UserT]:
-        """Return the live session and its person.
+    async def anybody(self, connection: HTTPConnection) -> Identity[UserT] | Authenticated[UserT]:
+        """Return whoever asks, by whatever good credential.
 
         Raises:
             NotAuthenticatedError: No credential came.
             AuthError: One came and is not good.
         """
-        identity = await self.identity(connection)
-        if identity is None:
+        found = await self.found(connection)
+        if found is None:
             raise NotAuthenticatedError
-        return identity
+        return found
 
-    async def principal(self, connection: HTTPConnection) -> Principal:
-        """Return who asks: from a token without the database, from a cookie with one query.
+    async def required(self, connection: HTTPConnection) -> Identity[UserT]:
+        """Return the live session and its person: what our own routes ask for.
+
+        Raises:
+            NotAuthenticatedError: No credential came.
+            CredentialNotAcceptedError: It is an API key, or another one without a session.
+            AuthError: One came and is not good.
+        """
+        found = await self.anybody(connection)
+        if isinstance(found, Authenticated):
+            raise CredentialNotAcceptedError
+        return found
+
+    async def principal(
+        self,
+        connection: HTTPConnection,
+        *,
+        check: Callable[[Identity[UserT] | Authenticated[UserT]], Awaitable[None]],
+    ) -> Principal:
+        """Return who asks: from a token without the database, from a cookie or an API key with one query.
+
+        ``check`` may refuse; a token of ours is not checked, it is only given to those who satisfy the policy.
 
         Raises:
             AuthError: No credential came, or it is not good.
         """
-        credential = self.credential(connection)
-        if isinstance(credential, BearerCredential):
-            return self._tokens.read(credential.token)
-        identity = await self.required(connection)
-        session = identity.session
+        own = self._own_token(connection)
+        if own is not None:
+            return own
+        found = await self.anybody(connection)
+        await check(found)
+        scopes = await self.scopes(connection, found)
+        if isinstance(found, Authenticated):
+            return _principal_of(found, scopes)
+        session = found.session
         return Principal(
             user_id=session.user_id,
             session_id=session.id,
-            scopes=await self.scopes(connection, identity),
+            scopes=scopes,
             methods=session.methods,
             authenticated_at=session.authenticated_at,
             expires_at=session.expires_at,
@@ -146,13 +207,64 @@ class Authenticator(Generic[UserT]):
             multi_factor=self._tokens.is_multi_factor(session),
         )
 
+    def _own_token(self, connection: HTTPConnection) -> Principal | None:
+        """Return what an access token of ours says; ``None`` when none came."""
+        credential = self.credential(connection)
+        if not isinstance(credential, BearerCredential):
+            return None
+        if self._backends.choose(connection, credential) is not None:
+            return None
+        return self._tokens.read(credential.token)
+
+    async def named(self, connection: HTTPConnection) -> tuple[str, str] | None:
+        """Name the person and the session behind a request, for counting; without a session the credential.
+
+        Returns:
+            ``None`` when no credential came.
+
+        Raises:
+            AuthError: One came and is not good.
+        """
+        own = self._own_token(connection)
+        if own is not None:
+            return f"user:{own.user_id}", f"session:{own.session_id}"
+        found = await self.found(connection)
+        if found is None:
+            return None
+        if not isinstance(found, Authenticated):
+            return f"user:{found.session.user_id}", f"session:{found.session.id}"
+        name = f"{found.transport}:{found.credential_id}"
+        user = name if found.user is None else f"user:{_key_of(found.user)}"
+        return user, user if found.credential_id is None else name
+
     async def scopes(
-        self, connection: HTTPConnection, identity: Identity[UserT]
+        self, connection: HTTPConnection, found: Identity[UserT] | Authenticated[UserT]
     ) -> tuple[str, ...]:
-        """Return the scopes of this request: the person's now, within the session's and the token's."""
-        held = await self._scopes.of(identity.user, within=identity.session.scope)
+        """Return the scopes of this request: the person's now, within the session's, the token's or the key's."""
+        if isinstance(found, Authenticated):
+            if found.user is None:
+                return tuple(found.scopes or ())
+            return await self._scopes.of(found.user, within=found.scopes)
+        held = await self._scopes.of(found.user, within=found.session.scope)
         credential = self.transport.credential(connection)
         if held and isinstance(credential, BearerCredential):
-            granted = self._tokens.read(credential.token).scopes
+            granted = self._tokens.claims(credential.token).scope
             return tuple(scope for scope in held if scope in granted)
         return held
+
+
+def _key_of(user: AuthUser) -> UserId:
+    return cast("UserId", getattr(user, user._meta.primary_key._meta.name))
+
+
+def _principal_of(found: Authenticated[UserT], scopes: tuple[str, ...]) -> Principal:
+    return Principal(
+        user_id=None if found.user is None else _key_of(found.user),
+        session_id=None,
+        scopes=scopes,
+        methods=found.methods,
+        authenticated_at=found.authenticated_at,
+        expires_at=found.expires_at,
+        transport=found.transport,
+        credential_id=found.credential_id,
+    )

@@ -8,7 +8,6 @@ from starlette.requests import HTTPConnection
 from piccolo_fastapi_auth.errors import AuthError
 from piccolo_fastapi_auth.rate_limits.dependencies import KeyFunction
 from piccolo_fastapi_auth.sessions.authenticator import Authenticator
-from piccolo_fastapi_auth.transport import BearerCredential
 from piccolo_fastapi_auth.users.user import AuthUser
 
 UserT = TypeVar("UserT", bound=AuthUser)
@@ -24,21 +23,14 @@ class SignedInKey(Generic[UserT]):
     what: SignedInAs
 
     async def __call__(self, connection: HTTPConnection) -> str | None:
-        """Name the caller: from a token without the database, from a cookie with the query that guards share."""
-        who = self.authenticator
+        """Name the caller: from a token without the database, from a cookie or an API key with the query that guards share."""
         try:
-            if isinstance(who.transport.credential(connection), BearerCredential):
-                principal = await who.principal(connection)
-                user_id, session_id = principal.user_id, principal.session_id
-            elif (identity := await who.identity(connection)) is not None:
-                user_id, session_id = identity.session.user_id, identity.session.id
-            else:
-                return None
-        except (
-            AuthError
-        ):  # the guard will refuse; until then it is a stranger, who counts by address
+            named = await self.authenticator.named(connection)
+        except AuthError:
+            return None  # the guard will refuse; here it is a stranger, who counts by address
+        if named is None:
             return None
-        return f"user:{user_id}" if self.what == "user" else f"session:{session_id}"
+        return named[0] if self.what == "user" else named[1]
 
 
 def key_function(

@@ -142,8 +142,12 @@ def test_rotating_the_secret_key(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["accounts", "behind-a-browser", "rate-limits", "mail", "mfa", "new-second-factor"]
-)
+    "page",
+    [
+        "accounts", "api-keys", "behind-a-browser", "external-issuer", "mail", "mfa", "new-second-factor",
+        "rate-limits",
+    ],
+)  # fmt: skip
 def test_the_python_of_a_page_runs(page: str, folder: Folder) -> None:
     """From top to bottom, as one program."""
     configuration = next(b.text for b in blocks(README) if "APP_REGISTRY" in b.text)
@@ -159,7 +163,7 @@ def test_the_python_of_a_page_runs(page: str, folder: Folder) -> None:
 def test_no_page_with_python_is_left_out() -> None:
     """A new how-to page gets a test here."""
     tried = {"tutorial", "custom-user-table", "testing-your-app", "behind-a-browser", "rate-limits"}
-    tried |= {"accounts", "mail", "mfa", "new-second-factor"}
+    tried |= {"accounts", "api-keys", "external-issuer", "mail", "mfa", "new-second-factor"}
     with_python = {
         page.stem
         for page in Path(DOCS).rglob("*.md")

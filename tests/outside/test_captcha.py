@@ -32,7 +32,7 @@ async def test_a_solved_captcha_opens_the_routes_of_strangers(
     kind: type[HCaptcha], call: Any, service: Service
 ) -> None:
     """Sign-up, log-in and tokens ask the service with secret and token; a refresh does not."""
-    client = call(captcha=kind(SECRET, url=service.url, hostnames=["app.test"]))
+    client = call(captcha=kind(SECRET, url=service.url, within=bound(""), hostnames=["app.test"]))
     service.says(yes())
 
     assert (await sign_up(client)).status_code == 201
@@ -51,7 +51,7 @@ async def test_a_solved_captcha_opens_the_routes_of_strangers(
 
 async def test_without_a_token_nobody_is_asked(call: Any, service: Service) -> None:
     """403 on every route that a stranger can try a password or a name on; the token endpoint in its own words."""
-    client = call(captcha=Turnstile(SECRET, url=service.url))
+    client = call(captcha=Turnstile(SECRET, url=service.url, within=bound("")))
     for path, body in (("register", BODY), ("login", LOGIN)):
         for headers in ({}, {"X-Captcha-Token": ""}, {"X-Captcha-Token": "x" * 8193}):
             answer = await client.post(f"/auth/{path}", json=body, headers=headers)
@@ -85,7 +85,9 @@ async def test_without_a_token_nobody_is_asked(call: Any, service: Service) -> N
 async def test_anything_but_a_clear_yes_is_a_no(answer: bytes, call: Any, service: Service) -> None:
     """Truthy is not true, and a CAPTCHA solved on another site is not ours."""
     service.says(answer)
-    client = call(captcha=HCaptcha(SECRET, url=service.url, hostnames=["app.test"]))
+    client = call(
+        captcha=HCaptcha(SECRET, url=service.url, within=bound(""), hostnames=["app.test"])
+    )
 
     refused = await sign_up(client)
 
@@ -118,7 +120,7 @@ async def test_a_score_must_be_high_enough(
 ) -> None:
     """Version 3 of reCAPTCHA: without a score, or with something else, the answer is no."""
     service.says(yes(score=score))
-    client = call(captcha=ReCaptcha(SECRET, url=service.url, least_score=0.5))
+    client = call(captcha=ReCaptcha(SECRET, url=service.url, within=bound(""), least_score=0.5))
 
     assert (await sign_up(client)).status_code == status
 

@@ -130,6 +130,25 @@ def test_what_is_given_back_holds_no_place(strategy: Strategy, clock: FrozenCloc
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
+def test_what_is_given_back_makes_a_counter_cold_again(
+    strategy: Strategy, clock: FrozenClock
+) -> None:
+    """NET-3: three attempts of which two were none are worth as much as one."""
+    store = BoundedStore(clock=clock, capacity=100)
+    quotas = [Quota("briefly hot", FIVE_A_MINUTE)]
+    tokens = [store.take(strategy, quotas)[1][0].token for _ in range(3)]
+    for token in tokens[1:]:
+        store.give_back(strategy, quotas, [token], cost=1)
+    clock.move(2)  # among the cold the oldest goes first
+
+    for i in range(100):
+        hit(store, f"flood-{i}", strategy)
+
+    readings = store.take(strategy, quotas, commit=False)[1]
+    assert readings[0].used == 0
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_clock_that_is_set_back_stops_nobody_for_long(
     strategy: Strategy, clock: FrozenClock
 ) -> None:

@@ -13,7 +13,7 @@ from piccolo_fastapi_auth import Auth, AuthSettings, User
 from piccolo_fastapi_auth.rate_limits.limiter import RateLimiter
 from piccolo_fastapi_auth.testing import FrozenClock
 from tests.fixtures import ORIGIN, SECRET, People, Person, bearer, get_tokens, log_in
-from tests.test_statements import Statements, statements  # noqa: F401 - a fixture
+from tests.statements import Statements
 
 
 def at(app: FastAPI, address: str, **headers: str) -> AsyncClient:
@@ -176,7 +176,7 @@ async def _connect(app: FastAPI, token: str, address: str) -> object:
 
 @pytest.mark.parametrize("path", ["/by-user", "/by-session"])
 async def test_naming_the_caller_costs_no_query_beside_the_guards(
-    statements: Statements,  # noqa: F811 - the fixture
+    statements: Statements,
     devices: dict[str, AsyncClient],
     path: str,
 ) -> None:
@@ -188,7 +188,7 @@ async def test_naming_the_caller_costs_no_query_beside_the_guards(
 
 
 async def test_naming_the_caller_of_a_token_costs_no_query(
-    statements: Statements,  # noqa: F811 - the fixture
+    statements: Statements,
     devices: dict[str, AsyncClient],
 ) -> None:
     """Where there is no guard."""
