@@ -10,9 +10,7 @@ from piccolo_fastapi_auth.api_keys.tables import AuthApiKey
 from piccolo_fastapi_auth.testing import FrozenClock
 from tests.api_keys.helpers import by_header, key_of, make_key, roll_over
 from tests.fixtures import Person, code_of, log_in
-from tests.test_statements import Statements, statements
-
-__all__ = ["statements"]
+from tests.statements import Statements
 
 
 @pytest.mark.parametrize("settings_changes", [{"max_api_keys": 7}])
