@@ -30,11 +30,14 @@ QUICK_RESULTS = ROOT / ".benchmarks" / "quick"
 def main() -> int:
     """Run, show, write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="part", default=PARTS)
+    parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(PARTS))
     parser.add_argument("--quick", action="store_true", help="small samples; no figure to quote")
     parser.add_argument("--results", type=Path, help="where the figures of each part are kept")
     parser.add_argument("--page", action="store_true", help="write the page in docs/ in any case")
     chosen = parser.parse_args()
+    if unknown := set(chosen.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    chosen.parts = chosen.parts or PARTS
     folder = chosen.results or (QUICK_RESULTS if chosen.quick else RESULTS)
     console = Console()
     for name in chosen.parts:

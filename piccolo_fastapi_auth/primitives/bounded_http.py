@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-import httpx
+if TYPE_CHECKING:
+    import httpx
 
 MOST_BYTES = 1024 * 1024
 
@@ -22,6 +24,11 @@ class BoundedHttp:
     """
 
     def __init__(self, *, within: timedelta, most_bytes: int = MOST_BYTES) -> None:
+        # A fifth of what the package takes to import, and only whoever asks outside needs it: loaded when
+        # an application is put together, not in the first request.
+        import httpx  # noqa: PLC0415
+
+        self._httpx = httpx
         self._within = within.total_seconds()
         self._most_bytes = most_bytes
         self._open: tuple[asyncio.AbstractEventLoop, httpx.AsyncClient] | None = None
@@ -58,7 +65,7 @@ class BoundedHttp:
                 asyncio.timeout(self._within),
                 self._client().stream(method, url, headers=plain, data=form) as answer,
             ):
-                if answer.status_code != httpx.codes.OK:
+                if answer.status_code != self._httpx.codes.OK:
                     raise OutsideError(f"status {answer.status_code}")
                 body = bytearray()
                 async for chunk in answer.aiter_raw():
@@ -66,15 +73,15 @@ class BoundedHttp:
                     if len(body) > self._most_bytes:
                         raise OutsideError("too long")
                 return bytes(body)
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError) as error:
+        except (self._httpx.HTTPError, self._httpx.InvalidURL, TimeoutError, OSError) as error:
             raise OutsideError(type(error).__name__) from None  # a URL may hold what was asked
 
-    def _client(self) -> httpx.AsyncClient:
+    def _client(self) -> "httpx.AsyncClient":
         loop = asyncio.get_running_loop()
         if self._open is None or self._open[0] is not loop:
             self._open = (
                 loop,
-                httpx.AsyncClient(
+                self._httpx.AsyncClient(
                     timeout=self._within, headers={"User-Agent": "piccolo-fastapi-auth"}
                 ),
             )
