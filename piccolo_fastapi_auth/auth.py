@@ -112,9 +112,7 @@ class Auth(Generic[UserT]):
         check_profile(profile_schema, self.user_table)
         self.clock = clock
         self._running = 0
-        self._added = {
-            one.scheme.scheme_name: one.scheme.model for one in backends if one.scheme is not None
-        }
+        self._added = [one.scheme for one in backends if one.scheme is not None]
         self._parts = Parts(
             Chosen(
                 settings=self.settings,
@@ -271,7 +269,7 @@ class Auth(Generic[UserT]):
             self._names,
             cookie=settings.session_cookie,
             prefix=settings.prefix,
-            added=self._added,
+            added={scheme.scheme_name: scheme.model for scheme in self._added},
         )
         document_limits(app, everywhere=limit, excluded_paths=excluded)
 

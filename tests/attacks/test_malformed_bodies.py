@@ -47,7 +47,7 @@ VALUES: Final[tuple[Any, ...]] = (
 def operations(app: FastAPI, kind: str) -> list[tuple[str, str]]:
     """Every operation of ours that takes a body of a kind."""
     found = [
-        (method, path.format(method_id=ID))
+        (method, path.format(method_id=ID, key_id=ID))
         for path, item in app.openapi()["paths"].items()
         for method, operation in item.items()
         if kind in operation.get("requestBody", {}).get("content", {})

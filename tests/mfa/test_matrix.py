@@ -60,6 +60,8 @@ GIVES: Final = {
     "POST /auth/mfa/verify",
     "POST /auth/mfa/totp/confirm",
     "POST /auth/mfa/email_code/confirm",
+    "POST /auth/api-keys",
+    "POST /auth/api-keys/{key_id}/rollover",
 }
 GIVES_NOTHING: Final = {
     "POST /auth/register",
@@ -82,6 +84,9 @@ GIVES_NOTHING: Final = {
     "DELETE /auth/me",
     "POST /auth/password/change",
     "GET /.well-known/jwks.json",
+    "GET /auth/api-keys",
+    "DELETE /auth/api-keys/{key_id}",
+    "POST /auth/token/introspect",
 }
 
 
