@@ -80,12 +80,12 @@ class Transport:
         """Return the credential that came, or ``None``.
 
         Raises:
-            InvalidRequestError: Two of cookie, token and API key came, or two cookies that differ.
+            InvalidRequestError: Two of cookie, token and API key came.
             InvalidTokenError: The token cannot be one (RFC 6750 section 2.1).
         """
-        cookies = self._cookies(connection)
+        cookie = self._cookie_value(connection)
         bearer, keys = _bearer(connection), connection.headers.getlist(API_KEY_HEADER)
-        if len(bearer) + len(keys) + len(set(cookies)) > 1:
+        if len(bearer) + len(keys) + (cookie is not None) > 1:
             raise InvalidRequestError
         if bearer or keys:
             token = bearer[0] if bearer else keys[0]
@@ -93,23 +93,23 @@ class Transport:
                 raise InvalidTokenError
             is_key = bool(keys) or token.startswith(API_KEY_START)
             return ApiKeyCredential(token) if is_key else BearerCredential(token)
-        return CookieCredential(opaque_tokens.digest(cookies[0])) if cookies else None
+        return None if cookie is None else CookieCredential(opaque_tokens.digest(cookie))
 
-    def _cookies(self, connection: HTTPConnection) -> list[str]:
-        """Return every value of the session cookie as it was sent: which of two counts is nobody's to guess.
+    def _cookie_value(self, connection: HTTPConnection) -> str | None:
+        """Return the session cookie as it was sent; of several the last, which Starlette takes too.
 
-        Starlette takes the last one, strips spaces and undoes quotes and escapes, so one value had many spellings.
+        Starlette also strips spaces and undoes quotes and escapes: one token would have many spellings.
         """
-        pairs = (
+        pairs = [
             pair.lstrip().partition("=")
             for line in connection.headers.getlist("cookie")
             for pair in line.split(";")
-        )
-        return [value for name, _, value in pairs if name == self._cookie]
+        ]
+        return next((value for name, _, value in reversed(pairs) if name == self._cookie), None)
 
     def caller(self, connection: HTTPConnection) -> Caller:
         """Return what the connection tells of its other end."""
-        cookies = self._cookies(connection)
+        cookie = self._cookie_value(connection)
         agent = connection.headers.get("user-agent", "")
         address = client_address(connection.scope, trusted_proxies=self._proxies)
         return Caller(
@@ -117,8 +117,8 @@ class Transport:
             ip=None if address == UNKNOWN else address,
             # Latin-1 from the wire may hold control characters; the row is shown to people.
             user_agent="".join(c for c in agent if c.isprintable())[:_LONGEST_USER_AGENT] or None,
-            cookie_digest=opaque_tokens.digest(cookies[0]) if cookies else None,
-            has_cookie=bool(cookies),
+            cookie_digest=None if cookie is None else opaque_tokens.digest(cookie),
+            has_cookie=cookie is not None,
             address=address,
             device_cookie=connection.cookies.get(self._device_cookie),
             trust_cookie=connection.cookies.get(self._trust_cookie),
@@ -126,7 +126,7 @@ class Transport:
 
     def has_cookie(self, connection: HTTPConnection) -> bool:
         """Say whether a session cookie came, good or bad."""
-        return bool(self._cookies(connection))
+        return self._cookie_value(connection) is not None
 
     def set_cookie(
         self, response: Response, token: str, *, expires_at: datetime, now: datetime

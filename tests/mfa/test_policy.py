@@ -140,7 +140,7 @@ async def test_the_policy_reaches_sessions_from_before_it(
     ):
         by_token = await later.get("/user", headers=bearer(tokens))
         refreshed = await refresh(later, tokens["refresh_token"])
-        later.cookies.set(COOKIE, client.cookies[COOKIE])
+        later.cookies.set(COOKIE, client.cookies[COOKIE], domain="app.test", path="/")
         by_cookie = await later.get("/user")
 
         for answer in (by_token, refreshed, by_cookie):
