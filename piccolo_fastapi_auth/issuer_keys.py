@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
+import httpx
+
 from piccolo_fastapi_auth.errors import TemporarilyUnavailableError
 from piccolo_fastapi_auth.primitives import foreign_jwt, jws
-from piccolo_fastapi_auth.primitives.bounded_http import BoundedHttp, OutsideError
 from piccolo_fastapi_auth.primitives.clock import Clock
 from piccolo_fastapi_auth.primitives.foreign_jwt import ForeignAlgorithm, PublicKey
 from piccolo_fastapi_auth.setting_types import LOCAL_HOSTS
@@ -22,9 +23,8 @@ KEPT_FOR = timedelta(minutes=5)
 BETWEEN_FETCHES = timedelta(minutes=1)
 AFTER_A_FAILURE = timedelta(seconds=10)
 MAX_BYTES = 256 * 1024
-WITHIN = timedelta(seconds=5)
+SECONDS = 5.0
 DISCOVERY = "/.well-known/openid-configuration"
-JSON = {"Accept": "application/json"}
 
 
 class IssuerKeys:
@@ -46,7 +46,6 @@ class IssuerKeys:
         self._jwks_url = None if jwks_url is None else _safe(jwks_url)
         self._algorithms = algorithms
         self._clock = clock
-        self._http = BoundedHttp(within=WITHIN, most_bytes=MAX_BYTES)
         self._lock = asyncio.Lock()
         self._keys: Keys = {}
         self._kept_until: datetime | None = None
@@ -88,30 +87,48 @@ class IssuerKeys:
         # Also when this request is cancelled. While old keys are good a failure is no reason to ask more often.
         self._not_before = now + (BETWEEN_FETCHES if self._are_good() else AFTER_A_FAILURE)
         try:
-            async with asyncio.timeout(WITHIN.total_seconds()):
+            async with asyncio.timeout(SECONDS):
                 keys = await self._download()
-        except (OutsideError, ValueError, RecursionError, TimeoutError) as error:
+        except (
+            httpx.HTTPError,
+            httpx.InvalidURL,
+            ValueError,
+            RecursionError,
+            TimeoutError,
+        ) as error:
             logger.warning("The keys of %s cannot be had: %s", self._issuer, type(error).__name__)
             raise TemporarilyUnavailableError(retry_after=AFTER_A_FAILURE) from None
         self._keys, self._kept_until = keys, now + KEPT_FOR
         self._not_before = now + BETWEEN_FETCHES
 
     async def _download(self) -> Keys:
-        try:
+        async with httpx.AsyncClient(follow_redirects=False, timeout=SECONDS) as client:
             if self._jwks_url is None:
-                self._jwks_url = await self._discovered()
-            text = await self._http.get(self._jwks_url, headers=JSON)
-        finally:
-            await self._http.aclose()  # the next time is minutes away
+                self._jwks_url = await self._discovered(client)
+            text = await _get(client, self._jwks_url)
         return foreign_jwt.read_keys(text, algorithms=self._algorithms)
 
-    async def _discovered(self) -> str:
+    async def _discovered(self, client: httpx.AsyncClient) -> str:
         """Return where the issuer says that its keys are (OpenID Connect Discovery 1.0 section 4)."""
-        text = await self._http.get(self._issuer.rstrip("/") + DISCOVERY, headers=JSON)
+        text = await _get(client, self._issuer.rstrip("/") + DISCOVERY)
         document = jws.json_object(text)
         if document.get("issuer") != self._issuer:  # section 4.3
             raise ValueError("the document is about another issuer")
         return _safe(str(document.get("jwks_uri")))
+
+
+async def _get(client: httpx.AsyncClient, url: str) -> bytes:
+    # Not compressed: a bomb would be unpacked before it can be measured.
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+    async with client.stream("GET", url, headers=headers) as answer:
+        if answer.status_code != httpx.codes.OK:
+            raise ValueError("not 200")
+        text = b""
+        async for piece in answer.aiter_raw():
+            text += piece
+            if len(text) > MAX_BYTES:
+                raise ValueError("too large")
+        return text
 
 
 def _safe(url: str) -> str:
