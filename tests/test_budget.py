@@ -100,6 +100,8 @@ WAYS: Final[dict[str, tuple[Callable[[Auth[User]], FastAPI], str, int]]] = {
     "session cookie": (by_user, "cookie", 200),
     "session cookie, installed": (installed, "cookie", 200),
     "session cookie, unknown": (by_user, "bad cookie", 401),
+    "API key": (by_user, "key", 200),
+    "API key, misspelt": (by_user, "bad key", 401),
     "nothing, refused": (by_user, "nothing", 401),
     "rate limit": (limited, "nothing", 200),
 }
@@ -110,11 +112,15 @@ async def credentials(client: AsyncClient, alice: Person) -> dict[str, Headers]:
     """What each way presents."""
     token = bearer(await get_tokens(client, alice))
     cookie = (await log_in(client, alice)).cookies["__Host-session"]
+    made = await client.post("/auth/api-keys", json={"name": "budget"})
+    key = made.json()["key"]
     return {
         "token": token,
         "bad token": {"Authorization": _altered(token["Authorization"], at=-10)},
         "cookie": {"Cookie": f"__Host-session={cookie}"},
         "bad cookie": {"Cookie": f"__Host-session={_altered(cookie, at=0)}"},
+        "key": {"X-API-Key": key},
+        "bad key": {"X-API-Key": _altered(key, at=-10)},
         "nothing": {},
     }
 

@@ -8,6 +8,7 @@ from fastapi import Depends, FastAPI
 
 from benchmarks.asgi import Call, bearer, expect
 from benchmarks.peer import (
+    API_KEY,
     CHEAPEST,
     JWT,
     JWT_USER,
@@ -70,6 +71,9 @@ async def running(place: Place, argon2: Argon2) -> AsyncIterator[Peer]:
         token = bearer(tokens["access_token"])
         session = (await expect(log_in, 200)).cookie(auth.settings.session_cookie)
         cookie = [(b"cookie", session)]
+        make_key = Call.posting(app, "/auth/api-keys", data={"name": "bench"})
+        make_key.headers.extend(cookie)
+        key = (await expect(make_key, 201)).json()["key"].encode()
         refresh = _Refresh(app, get_tokens)
         if argon2 == CHEAPEST:  # where passwords cost what they should, only log-ins are measured
             await refresh.fill()
@@ -81,7 +85,7 @@ async def running(place: Place, argon2: Argon2) -> AsyncIterator[Peer]:
                 JWT: Call(protected_by(auth.principal), headers=token),
                 JWT_USER: Call(protected_by(auth.current_user), headers=token),
                 SESSION: Call(protected_by(auth.current_user), headers=cookie),
-                # API_KEY: one line here, once the library has keys.
+                API_KEY: Call(protected_by(auth.current_user), headers=[(b"x-api-key", key)]),
             },
             more={
                 f"{NAME}, with install()": {
