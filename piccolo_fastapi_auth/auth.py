@@ -6,17 +6,21 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Generic
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
 from piccolo.engine.sqlite import SQLiteEngine
 from piccolo.table import create_db_tables
 from typing_extensions import TypeVar
 
 from piccolo_fastapi_auth.accounts.schemas import ProfileUpdate, check_profile
+from piccolo_fastapi_auth.audit.delivery import EventHook
+from piccolo_fastapi_auth.audit.event import Action
+from piccolo_fastapi_auth.audit.tables import BY_USER, AuthEvent
 from piccolo_fastapi_auth.current_user import (
     CurrentPrincipal,
     CurrentSession,
     CurrentUser,
+    NoteOrigin,
     OptionalUser,
     Require,
     SignedIn,
@@ -104,6 +108,8 @@ class Auth(Generic[UserT]):
         )
         self.transport = self._parts.transport
         self.limiter = self._parts.limiter
+        self.events = self._parts.events
+        self.origins = self._parts.origins
         self.users = self._parts.users
         self.sessions = self._parts.sessions
         self.mfa = self._parts.mfa
@@ -131,6 +137,16 @@ class Auth(Generic[UserT]):
             ValueError: An argument can never work, or the rate is misspelt.
         """
         return self.limiter.limit(rate, key=key, bucket=bucket, cost=cost)
+
+    def on(self, action: Action | None, hook: EventHook) -> None:
+        """Call ``hook``, sync or async, with every event of an action, or of all with ``None``, after its commit.
+
+        Nothing that the hook raises reaches the request; how long it takes, the request waits.
+
+        Raises:
+            ValueError: There is no such action.
+        """
+        self.events.delivery.on(action, hook)
 
     def _build_guards(self) -> None:
         self._names = SchemeNames.of(self.settings.prefix)
@@ -173,7 +189,12 @@ class Auth(Generic[UserT]):
     def _build_routers(self, profile_schema: type[ProfileUpdate]) -> None:
         prefix, stem = self.settings.prefix, self._names.password.removesuffix("password")
         operations = "" if stem == "auth_" else stem
-        new = functools.partial(new_router, operations=operations, lifespan=self.lifespan)
+        new = functools.partial(
+            new_router,
+            operations=operations,
+            lifespan=self.lifespan,
+            dependencies=[Depends(NoteOrigin(self.transport))],
+        )
         self.routers = build_routers(
             self._parts,
             self._own_guards(),
@@ -215,3 +236,4 @@ class Auth(Generic[UserT]):
             # Kept in the file: readers then never wait for the one writer.
             await self.user_table.raw("PRAGMA journal_mode=WAL")
         await create_db_tables(self.user_table, *TABLES, if_not_exists=True)
+        await AuthEvent.create_index([*BY_USER], if_not_exists=True)

@@ -17,3 +17,4 @@ class Caller:
     has_cookie: bool = False
     address: str = "unknown"
     device_cookie: str | None = field(default=None, repr=False)
+    request_id: str | None = None

@@ -14,6 +14,7 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
+from piccolo_fastapi_auth.audit import origin
 from piccolo_fastapi_auth.errors import (
     AuthError,
     EmailNotVerifiedError,
@@ -23,7 +24,7 @@ from piccolo_fastapi_auth.errors import (
 from piccolo_fastapi_auth.sessions.access_tokens import Principal
 from piccolo_fastapi_auth.sessions.authenticator import Authenticator
 from piccolo_fastapi_auth.sessions.records import Assurance, Identity, Session
-from piccolo_fastapi_auth.transport import refuse
+from piccolo_fastapi_auth.transport import Transport, refuse
 from piccolo_fastapi_auth.users.user import AuthUser
 
 UserT = TypeVar("UserT", bound=AuthUser)
@@ -56,6 +57,17 @@ class _Guard(SecurityBase, Generic[UserT]):
     async def _check(self, identity: Identity[UserT]) -> None:
         """Refuse what this guard refuses beyond a missing credential."""
         await self.assurance.check_policy(identity)
+
+
+@dataclass(frozen=True)
+class NoteOrigin:
+    """Notes where a request to one of our own routes comes from, for the events that it leads to."""
+
+    transport: Transport
+
+    async def __call__(self, connection: HTTPConnection) -> None:
+        """Note it."""
+        origin.note(self.transport.caller(connection))
 
 
 class CurrentUser(_Guard[UserT]):

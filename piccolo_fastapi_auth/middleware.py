@@ -6,13 +6,26 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from piccolo_fastapi_auth.errors import CsrfFailedError
+from piccolo_fastapi_auth.errors import CsrfFailedError, TemporarilyUnavailableError
 from piccolo_fastapi_auth.rate_limits.headers import with_queued_headers
 from piccolo_fastapi_auth.transport import Transport
 
 
+class ChecksOrigin(Protocol):
+    """Refuses forgeries, and leaves a trace of them."""
+
+    async def check(self, connection: HTTPConnection) -> None:
+        """Refuse an unsafe request that a foreign page sent."""
+        ...
+
+
 class HasTransport(Protocol):
     """The part of ``Auth`` that the middleware needs."""
+
+    @property
+    def origins(self) -> ChecksOrigin:
+        """Who refuses forgeries."""
+        ...
 
     @property
     def transport(self) -> Transport:
@@ -26,6 +39,7 @@ class AuthMiddleware:
     def __init__(self, app: ASGIApp, *, auth: HasTransport) -> None:
         self._app = app
         self._transport = auth.transport
+        self._origins = auth.origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, unless it is a forgery."""
@@ -35,8 +49,8 @@ class AuthMiddleware:
         connection = HTTPConnection(scope)
         if self._transport.has_cookie(connection):
             try:
-                self._transport.check_origin(connection)
-            except CsrfFailedError as error:
+                await self._origins.check(connection)
+            except (CsrfFailedError, TemporarilyUnavailableError) as error:
                 refusal = JSONResponse(
                     {"detail": error.detail}, error.status_code, headers=error.headers
                 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from piccolo_fastapi_auth.accounts.service import AccountService
+from piccolo_fastapi_auth.audit.service import Events
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.login.hooks import LoginHooks
 from piccolo_fastapi_auth.login.service import LoginService
@@ -30,6 +31,7 @@ from piccolo_fastapi_auth.sessions.access_tokens import AccessTokens
 from piccolo_fastapi_auth.sessions.authenticator import Authenticator
 from piccolo_fastapi_auth.sessions.handout import Handout
 from piccolo_fastapi_auth.sessions.lookup import primary_key
+from piccolo_fastapi_auth.sessions.origin_check import OriginCheck
 from piccolo_fastapi_auth.sessions.service import SessionService
 from piccolo_fastapi_auth.settings import AuthSettings
 from piccolo_fastapi_auth.transport import Transport
@@ -66,6 +68,7 @@ class Parts(Generic[UserT]):
             clock=chosen.clock,
         )
         self.database = Database(chosen.user_table)
+        self.events = Events(self.database, clock=chosen.clock)
         self.pool = HashPool(
             workers=chosen.settings.hash_concurrency, queue=chosen.settings.hash_queue
         )
@@ -79,13 +82,23 @@ class Parts(Generic[UserT]):
         self.users = UserService(
             self.database, table, hasher=chosen.hasher, pool=self.pool, clock=clock
         )
-        self.sessions = SessionService(self.database, table, settings, clock=clock)
+        self.sessions = SessionService(
+            self.database, table, settings, events=self.events, clock=clock
+        )
+        self.origins = OriginCheck(
+            transport=self.transport,
+            find=self.sessions.find,
+            counters=self.limiter.service,
+            events=self.events,
+            clock=clock,
+        )
         self.tokens = AccessTokens(settings, clock=clock, user_key=primary_key(table))
         self.authenticator = Authenticator(
             transport=self.transport,
             sessions=self.sessions,
             tokens=self.tokens,
             scopes=self.scopes,
+            origins=self.origins,
             clock=clock,
         )
 
@@ -100,6 +113,7 @@ class Parts(Generic[UserT]):
                 per_account=settings.login_limit_per_account,
             ),
             codes=new(per_address=settings.login_limit_per_ip, per_account="", namespace="CODE"),
+            events=self.events,
         )
 
     def _build_mfa(self, methods: Sequence[MfaMethod | RecoveryCodes]) -> None:
@@ -109,10 +123,14 @@ class Parts(Generic[UserT]):
             self.database,
             methods=[method for method in methods if not isinstance(method, RecoveryCodes)],
             recovery=RecoveryService(
-                self.database, codes=codes[0] if codes else None, clock=self.clock
+                self.database,
+                codes=codes[0] if codes else None,
+                events=self.events,
+                clock=self.clock,
             ),
             sealer=Sealer(self.settings.sealing_keys),
             hold=self.users.hold,
+            events=self.events,
             clock=self.clock,
         )
         self.mfa_flows = MfaFlows(
@@ -121,6 +139,7 @@ class Parts(Generic[UserT]):
             mfa=self.mfa,
             sessions=self.sessions,
             guard=self.code_guard,
+            events=self.events,
         )
         self.prover = Prover(users=self.users, gate=self.gate, mfa=self.mfa, flows=self.mfa_flows)
         self.assurance = Assurance[UserT](self.settings, self.mfa)
@@ -142,6 +161,7 @@ class Parts(Generic[UserT]):
             guard=self.code_guard,
             assurance=self.assurance,
             login_hooks=login_hooks,
+            events=self.events,
             clock=self.clock,
         )
         self.accounts = AccountService(
@@ -151,6 +171,7 @@ class Parts(Generic[UserT]):
             sessions=self.sessions,
             prover=self.prover,
             gate=self.gate,
+            events=self.events,
         )
         self.handout = Handout(
             transport=self.transport,

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Request, Response, params
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
@@ -170,6 +170,7 @@ def new_router(
     marks: Sequence[str] = (),
     operations: str = "",
     lifespan: Lifespan | None = None,
+    dependencies: Sequence[params.Depends] = (),
 ) -> APIRouter:
     """Return a router for one slice: safe routes, bounded bodies, strict content types, refusals documented.
 
@@ -189,6 +190,7 @@ def new_router(
         prefix=prefix,
         tags=["auth"],
         lifespan=lifespan,
+        dependencies=list(dependencies),
         route_class=route_class,
         responses=responses,
         strict_content_type=True,

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
+from piccolo_fastapi_auth.audit.service import Events
 from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.errors import InvalidCredentialsError, PasswordRejectedError
@@ -32,7 +33,9 @@ class AccountService(Generic[UserT]):
         sessions: SessionService[UserT],
         prover: Prover[UserT],
         gate: PasswordGate[UserT],
+        events: Events,
     ) -> None:
+        self._events = events
         self._settings = settings
         self._database = database
         self._users = users
@@ -49,7 +52,12 @@ class AccountService(Generic[UserT]):
         """
         await self.check_policy(password, context=[username, email])
         password_hash = await self._users.hash(password)
-        return await self._users.create(username=username, email=email, password_hash=password_hash)
+        async with self._database.atomic():
+            user_id = await self._users.create(
+                username=username, email=email, password_hash=password_hash
+            )
+            await self._events.record("user.registered", user=user_id)
+        return user_id
 
     async def change_password(
         self, identity: Identity[UserT], *, current: str, new: str, caller: Caller
@@ -67,7 +75,10 @@ class AccountService(Generic[UserT]):
         async with self._database.atomic():
             if not await self._users.change_password(candidate, password_hash=password_hash):
                 raise InvalidCredentialsError  # it was changed in this very moment
-            await self._sessions.end_all(session.user_id, but=session.id)
+            ended = await self._sessions.end_all(session.user_id, but=session.id)
+            await self._events.record(
+                "password.changed", user=session.user_id, detail={"sessions_ended": ended}
+            )
 
     async def delete(self, user_id: object, proof: Proof, *, caller: Caller) -> None:
         """Delete an account and everything that points at it.
@@ -76,8 +87,12 @@ class AccountService(Generic[UserT]):
             AuthError: The proof is not good enough; see `Prover.prove`.
         """
         candidate, _ = await self._prover.prove(user_id, proof, caller)
-        if not await self._users.delete(candidate):
-            raise InvalidCredentialsError  # the password was changed in this very moment
+        async with self._database.atomic():
+            await self._events.forget(user_id)
+            # Before the deletion: hooks learn the key, and the database empties it in the row.
+            await self._events.record("user.deleted", user=user_id, anonymous=True)
+            if not await self._users.delete(candidate):
+                raise InvalidCredentialsError  # the password was changed in this very moment
 
     async def check_policy(self, password: str, *, context: Sequence[str]) -> None:
         """Hold a new password against the policy (NIST SP 800-63B-4 section 3.1.1.2).

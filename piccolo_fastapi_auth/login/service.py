@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
+from piccolo_fastapi_auth.audit.service import Events
 from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.errors import (
@@ -63,6 +64,7 @@ class LoginService(Generic[UserT]):
         guard: CodeGuard,
         assurance: Assurance[UserT],
         login_hooks: LoginHooks,
+        events: Events,
         clock: Clock,
     ) -> None:
         self._database = database
@@ -74,6 +76,7 @@ class LoginService(Generic[UserT]):
         self._guard = guard
         self._assurance = assurance
         self._hooks = login_hooks
+        self._events = events
         self._clock = clock
 
     async def log_in(self, attempt: Attempt) -> LoggedIn[UserT]:
@@ -115,7 +118,11 @@ class LoginService(Generic[UserT]):
                 and await self._mfa.is_enrolled(candidate.user_id),
             )
             if candidate is None or isinstance(decision, Refused):
-                await self._gate.wrong(checked)
+                known = candidate and candidate.user_id
+                await self._events.record(
+                    "login.failed", outcome="failure", user=known, method="password"
+                )
+                await self._gate.wrong(checked, user=known)
                 raise InvalidCredentialsError
             if isinstance(decision, NeedsProof):
                 await self._gate.right(checked)
@@ -132,7 +139,7 @@ class LoginService(Generic[UserT]):
             if logged_in is None:
                 await self._gate.right(checked)  # the account changed meanwhile: look again
                 continue
-            device_cookie = await self._gate.logged_in(checked)
+            device_cookie = await self._gate.logged_in(checked, user=candidate.user_id)
             return await self._told(wanted, replace(logged_in, device_cookie=device_cookie))
         raise InvalidCredentialsError
 
@@ -217,6 +224,14 @@ class LoginService(Generic[UserT]):
             user_agent=caller.user_agent,
             authenticated_at=self._clock(),
         )
+        await self._events.record(
+            "login.succeeded",
+            user=candidate.user_id,
+            actor=candidate.user_id,
+            session_id=started.session_id,
+            method=methods[-1],
+            detail={"transport": wanted.transport},
+        )
         identity = await self._sessions.find.by_id(started.session_id, now=self._clock())
         return None if identity is None else LoggedIn(identity, started.secret)
 
@@ -237,7 +252,7 @@ class LoginService(Generic[UserT]):
             )
         except BaseException:
             # Nobody was given the session's secret yet; without this it would stay in the person's list.
-            await self._sessions.end(identity.session.id)
+            await self._sessions.end(identity.session.id, reason="refused")
             raise
         return logged_in
 

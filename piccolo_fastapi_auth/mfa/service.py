@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import cast
 from uuid import UUID, uuid4
 
+from piccolo_fastapi_auth.audit.service import Events
 from piccolo_fastapi_auth.database import Database, Row
 from piccolo_fastapi_auth.errors import AlreadyEnrolledError, NotFoundError
 from piccolo_fastapi_auth.mfa.method import Begun, MfaMethod
@@ -49,8 +50,10 @@ class MfaService:
         recovery: RecoveryService,
         sealer: Sealer,
         hold: Callable[[object], Awaitable[None]],
+        events: Events,
         clock: Clock,
     ) -> None:
+        self._events = events
         self._database = database
         self.methods = {method.name: method for method in methods}
         self.recovery = recovery
@@ -164,12 +167,18 @@ class MfaService:
         """Count a wrong code against every enrolment that it might have meant; the hundredth in a row disables."""
         table = AuthMfaMethod
         mine = (table.user == user_id) & (table.method == method) & table.confirmed_at.is_not_null()
-        await self._database.write(table.update({table.failures: table.failures + 1}).where(mine))
-        await self._database.write(
-            table.update({table.disabled_at: self._clock()}).where(
-                mine, table.failures >= MOST_FAILURES_IN_A_ROW, table.disabled_at.is_null()
+        async with self._database.atomic():
+            await self._database.write(
+                table.update({table.failures: table.failures + 1}).where(mine)
             )
-        )
+            disabled = await self._database.write(
+                table.update({table.disabled_at: self._clock()})
+                .where(mine, table.failures >= MOST_FAILURES_IN_A_ROW, table.disabled_at.is_null())
+                .returning(table.id)
+            )
+            await self._events.record("mfa.failed", outcome="failure", user=user_id, method=method)
+            if disabled:
+                await self._events.record("mfa.disabled", user=user_id, method=method)
 
     async def rename(self, user_id: object, enrolment_id: UUID, *, name: str) -> Enrolled:
         """Give an enrolment another name.
@@ -188,8 +197,11 @@ class MfaService:
                 return enrolled
         raise NotFoundError
 
-    async def remove(self, user_id: object, enrolment_id: UUID) -> None:
+    async def remove(self, user_id: object, enrolment_id: UUID) -> str:
         """Remove an enrolment; with the last one the recovery codes go too. Call it inside a transaction.
+
+        Returns:
+            Its method.
 
         Raises:
             NotFoundError: There is none, or it is somebody else's.
@@ -198,12 +210,13 @@ class MfaService:
         gone = await self._database.write(
             table.delete()
             .where(table.id == enrolment_id, table.user == user_id)
-            .returning(table.id)
+            .returning(table.method)
         )
         if not gone:
             raise NotFoundError
         if not await self.is_enrolled(user_id):
             await self.recovery.end_all(user_id)
+        return str(gone[0]["method"])
 
     async def remove_all(self, user_id: object) -> None:
         """Remove every second factor of a person, for an administrator. Call it inside a transaction."""

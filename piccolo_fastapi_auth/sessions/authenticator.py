@@ -4,6 +4,7 @@ from typing import Generic, TypeVar
 
 from starlette.requests import HTTPConnection
 
+from piccolo_fastapi_auth.audit import origin
 from piccolo_fastapi_auth.database import unavailable_when_broken
 from piccolo_fastapi_auth.errors import (
     InvalidTokenError,
@@ -12,6 +13,7 @@ from piccolo_fastapi_auth.errors import (
 )
 from piccolo_fastapi_auth.primitives.clock import Clock
 from piccolo_fastapi_auth.sessions.access_tokens import AccessTokens, Principal
+from piccolo_fastapi_auth.sessions.origin_check import OriginCheck
 from piccolo_fastapi_auth.sessions.records import Identity
 from piccolo_fastapi_auth.sessions.service import SessionService
 from piccolo_fastapi_auth.transport import BearerCredential, CookieCredential, Transport
@@ -31,9 +33,11 @@ class Authenticator(Generic[UserT]):
         sessions: SessionService[UserT],
         tokens: AccessTokens,
         scopes: Scopes[UserT],
+        origins: OriginCheck[UserT],
         clock: Clock,
     ) -> None:
         self.transport = transport
+        self.check_origin = origins.check
         self.clock = clock
         self._sessions = sessions
         self._tokens = tokens
@@ -62,9 +66,10 @@ class Authenticator(Generic[UserT]):
             if isinstance(credential, BearerCredential):
                 found = await self._by_token(credential)
             else:
-                self.transport.check_origin(connection)
+                await self.check_origin(connection)
                 found = await self._by_cookie(credential)
             await self._sessions.touch(found.session)
+        origin.note_session(found.session.id, found.session.user_id)
         return found
 
     async def _by_token(self, credential: BearerCredential) -> Identity[UserT]:
