@@ -2,7 +2,10 @@
 
 from piccolo_fastapi_auth.accounts.schemas import ProfileUpdate
 from piccolo_fastapi_auth.auth import Auth
+from piccolo_fastapi_auth.authenticated import Authenticated
+from piccolo_fastapi_auth.backends import AuthBackend
 from piccolo_fastapi_auth.errors import AuthError
+from piccolo_fastapi_auth.external_issuer import ExternalIssuer
 from piccolo_fastapi_auth.mfa.methods.recovery_codes import RecoveryCodes
 from piccolo_fastapi_auth.mfa.methods.totp import Totp
 from piccolo_fastapi_auth.middleware import AuthMiddleware
@@ -14,10 +17,13 @@ from piccolo_fastapi_auth.users.user import AuthUser, User
 
 __all__ = [
     "Auth",
+    "AuthBackend",
     "AuthError",
     "AuthMiddleware",
     "AuthSettings",
     "AuthUser",
+    "Authenticated",
+    "ExternalIssuer",
     "Principal",
     "ProfileUpdate",
     "RateLimiter",

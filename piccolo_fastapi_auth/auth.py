@@ -8,6 +8,7 @@ from typing import Generic
 
 from fastapi import Depends, FastAPI
 from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
+from fastapi.security import APIKeyHeader
 from piccolo.engine.sqlite import SQLiteEngine
 from piccolo.table import create_db_tables
 from typing_extensions import TypeVar
@@ -16,10 +17,12 @@ from piccolo_fastapi_auth.accounts.schemas import ProfileUpdate, check_profile
 from piccolo_fastapi_auth.audit.delivery import EventHook
 from piccolo_fastapi_auth.audit.event import Action
 from piccolo_fastapi_auth.audit.tables import BY_USER, AuthEvent
+from piccolo_fastapi_auth.backends import AuthBackend
 from piccolo_fastapi_auth.current_user import (
     CurrentPrincipal,
     CurrentSession,
     CurrentUser,
+    Machine,
     NoteOrigin,
     OptionalUser,
     Require,
@@ -64,6 +67,7 @@ class Auth(Generic[UserT]):
         login_failed: Called after a refusal with ``username`` and ``request``.
         profile_schema: What a person may write with ``PATCH /auth/me``.
         clock: Returns the present moment, aware; every time in the library comes from it.
+        backends: Kinds of credential beside cookie, token and API key, asked in order.
         hasher: Hashes passwords; the default is Argon2id at OWASP's parameters.
 
     Raises:
@@ -87,12 +91,16 @@ class Auth(Generic[UserT]):
         profile_schema: type[ProfileUpdate] = ProfileUpdate,
         clock: Clock = utc_now,
         hasher: PasswordHasher | None = None,
+        backends: Sequence[AuthBackend[UserT]] = (),
     ) -> None:
         self.settings = settings or AuthSettings()
         self.user_table = checked_user_table(user_table, self.settings)
         check_profile(profile_schema, self.user_table)
         self.clock = clock
         self._running = 0
+        self._added = {
+            one.scheme.scheme_name: one.scheme.model for one in backends if one.scheme is not None
+        }
         self._parts = Parts(
             Chosen(
                 settings=self.settings,
@@ -104,6 +112,7 @@ class Auth(Generic[UserT]):
                 ),
                 clock=clock,
                 hasher=hasher or PasswordHasher(),
+                backends=backends,
             )
         )
         self.transport = self._parts.transport
@@ -112,6 +121,7 @@ class Auth(Generic[UserT]):
         self.origins = self._parts.origins
         self.users = self._parts.users
         self.sessions = self._parts.sessions
+        self.api_keys = self._parts.api_keys
         self.mfa = self._parts.mfa
         self.mfa_flows = self._parts.mfa_flows
         self._build_guards()
@@ -180,10 +190,15 @@ class Auth(Generic[UserT]):
         return Require(*self._guard_parts, mfa=mfa, fresh=fresh, verified=verified)
 
     def _own_guards(self) -> Guards:
+        """Make the guards of our own routes, which take no credential without a session."""
+        age = self.settings.reauthentication_age
         return Guards(
             signed_in=SignedIn(*self._guard_parts),
-            current_user=self.current_user,
-            fresh_user=self.require(fresh=self.settings.reauthentication_age),
+            current_user=CurrentUser(*self._guard_parts, sessions_only=True),
+            fresh_user=Require(*self._guard_parts, sessions_only=True, fresh=age),
+            machine=Machine(
+                *self._guard_parts[:2], self._names.api_key, APIKeyHeader(name="X-API-Key").model
+            ),
         )
 
     def _build_routers(self, profile_schema: type[ProfileUpdate]) -> None:
@@ -212,7 +227,14 @@ class Auth(Generic[UserT]):
             return
         app.state.piccolo_fastapi_auth = [*installed, self]
         app.add_middleware(AuthMiddleware, auth=self)
-        describe(app, self._names, cookie=self.settings.session_cookie)
+        settings = self.settings
+        describe(
+            app,
+            self._names,
+            cookie=settings.session_cookie,
+            prefix=settings.prefix,
+            added=self._added,
+        )
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _: object = None) -> AsyncIterator[None]:

@@ -15,8 +15,10 @@ from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
 from piccolo_fastapi_auth.audit import origin
+from piccolo_fastapi_auth.authenticated import Authenticated
 from piccolo_fastapi_auth.errors import (
     AuthError,
+    CredentialNotAcceptedError,
     EmailNotVerifiedError,
     InsufficientScopeError,
     ReauthenticationRequiredError,
@@ -38,25 +40,39 @@ class _Guard(SecurityBase, Generic[UserT]):
     assurance: Assurance[UserT]
     scheme_name: str
     model: SecuritySchemeModel = field(compare=False, repr=False)
+    sessions_only: bool = False  # our own routes: no key manages credentials
 
     async def _user(self, connection: HTTPConnection, scopes: Sequence[str]) -> UserT:
+        user = (await self._admitted(connection, scopes)).user
+        if user is None:
+            raise refuse(connection, CredentialNotAcceptedError("This belongs to no person."))
+        return user
+
+    async def _admitted(
+        self, connection: HTTPConnection, scopes: Sequence[str]
+    ) -> Identity[UserT] | Authenticated[UserT]:
         try:
-            identity = await self.authenticator.required(connection)
-            await self._check_scopes(connection, identity, scopes)
-            await self._check(identity)
+            found = await self.authenticator.anybody(connection)
+            await self._check_scopes(connection, found, scopes)
+            await self._check(found)
         except AuthError as error:
             raise refuse(connection, error) from error.__cause__
-        return identity.user
+        return found
 
     async def _check_scopes(
-        self, connection: HTTPConnection, identity: Identity[UserT], scopes: Sequence[str]
+        self,
+        connection: HTTPConnection,
+        found: Identity[UserT] | Authenticated[UserT],
+        scopes: Sequence[str],
     ) -> None:
-        if scopes and not set(scopes) <= set(await self.authenticator.scopes(connection, identity)):
+        if scopes and not set(scopes) <= set(await self.authenticator.scopes(connection, found)):
             raise InsufficientScopeError(scopes)
 
-    async def _check(self, identity: Identity[UserT]) -> None:
+    async def _check(self, found: Identity[UserT] | Authenticated[UserT]) -> None:
         """Refuse what this guard refuses beyond a missing credential."""
-        await self.assurance.check_policy(identity)
+        if self.sessions_only and isinstance(found, Authenticated):
+            raise CredentialNotAcceptedError
+        await self.assurance.check_policy(found)
 
 
 @dataclass(frozen=True)
@@ -81,8 +97,9 @@ class CurrentUser(_Guard[UserT]):
 class SignedIn(CurrentUser[UserT]):
     """The person behind the request, also one who must still set up a second factor. For our own routes."""
 
-    async def _check(self, identity: Identity[UserT]) -> None:
-        pass
+    async def _check(self, found: Identity[UserT] | Authenticated[UserT]) -> None:
+        if isinstance(found, Authenticated):
+            raise CredentialNotAcceptedError
 
 
 class OptionalUser(_Guard[UserT]):
@@ -93,7 +110,7 @@ class OptionalUser(_Guard[UserT]):
     ) -> UserT | None:
         """Return the user row or ``None``, or refuse."""
         try:
-            if await self.authenticator.identity(connection) is None:
+            if await self.authenticator.found(connection) is None:
                 return None
         except AuthError as error:
             raise refuse(connection, error) from error.__cause__
@@ -101,34 +118,46 @@ class OptionalUser(_Guard[UserT]):
 
 
 class CurrentSession(_Guard[UserT]):
-    """The session behind the request."""
+    """The session behind the request. An API key has none, so it is refused: 403 ``credential_not_accepted``."""
 
     async def __call__(
         self, connection: HTTPConnection, security_scopes: SecurityScopes
     ) -> Session:
         """Return the session, or refuse."""
         await self._user(connection, security_scopes.scopes)
-        return (await self.authenticator.required(connection)).session
+        try:
+            return (await self.authenticator.required(connection)).session
+        except AuthError as error:
+            raise refuse(connection, error) from error.__cause__
 
 
 class CurrentPrincipal(_Guard[UserT]):
-    """Who asks; for a bearer token without any database."""
+    """Who asks, also where that is no person; for a bearer token of ours without any database."""
 
     async def __call__(
         self, connection: HTTPConnection, security_scopes: SecurityScopes
     ) -> Principal:
         """Return the principal, or refuse."""
         try:
-            principal = await self.authenticator.principal(connection)
-            if (
-                principal.transport == "cookie"
-            ):  # a token is only given to those who satisfy the policy
-                await self.assurance.check_policy(await self.authenticator.required(connection))
+            principal = await self.authenticator.principal(connection, check=self._check)
             if not set(security_scopes.scopes) <= set(principal.scopes):
                 raise InsufficientScopeError(security_scopes.scopes)
         except AuthError as error:
             raise refuse(connection, error) from error.__cause__
         return principal
+
+
+class Machine(_Guard[UserT]):
+    """A program with an API key or a static token; a person's session is refused. For our own routes."""
+
+    async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> None:
+        """Let it in, or refuse."""
+        await self._admitted(connection, security_scopes.scopes)
+
+    async def _check(self, found: Identity[UserT] | Authenticated[UserT]) -> None:
+        if not isinstance(found, Authenticated):
+            raise CredentialNotAcceptedError("Bring an API key or a static token.")
+        await super()._check(found)
 
 
 @dataclass(frozen=True, eq=True)
@@ -143,12 +172,16 @@ class Require(_Guard[UserT]):
         """Return the user row, or refuse."""
         return await self._user(connection, security_scopes.scopes)
 
-    async def _check(self, identity: Identity[UserT]) -> None:
-        await super()._check(identity)
-        if self.verified and not identity.email_verified:
+    async def _check(self, found: Identity[UserT] | Authenticated[UserT]) -> None:
+        await super()._check(found)
+        if self.verified and not found.email_verified:
             raise EmailNotVerifiedError
+        if isinstance(found, Authenticated):
+            if self.mfa or self.fresh is not None:  # nobody is there to prove anything
+                raise CredentialNotAcceptedError
+            return
         if self.mfa:
-            await self.assurance.demand(identity)
-        age = self.authenticator.clock() - identity.session.authenticated_at
+            await self.assurance.demand(found)
+        age = self.authenticator.clock() - found.session.authenticated_at
         if self.fresh is not None and age > self.fresh:
             raise ReauthenticationRequiredError(max_age=self.fresh)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar, cast
 
+from piccolo.columns import Column
 from piccolo.engine.base import BaseTransaction, Engine
 from piccolo.engine.sqlite import SQLiteEngine, TransactionType
 from piccolo.query.base import Query
@@ -90,6 +91,17 @@ def is_unique_violation(error: Exception) -> bool:
             "SQLITE_CONSTRAINT_PRIMARYKEY",
         }
     return type(error).__name__ == "UniqueViolationError"
+
+
+def quoted(column: Column, *, table: str = "") -> str:
+    """Return a column as it is written in SQL: ``"name"`` or ``alias."name"``."""
+    name = f'"{column._meta.db_column_name}"'
+    return f"{table}.{name}" if table else name
+
+
+def primary_key(table: type[Table]) -> Column:
+    """Return the primary key of a table, whatever its name and type."""
+    return table._meta.primary_key
 
 
 class Database:

@@ -17,10 +17,13 @@
         ├── InvalidRequestError          400  two credentials at once, or a malformed request
         ├── CsrfFailedError              403  an unsafe request with a cookie from a foreign page
         ├── InsufficientScopeError       403  the credential lacks a scope
+        ├── CredentialNotAcceptedError   403  a good credential of a kind that this route does not take
         ├── EmailNotVerifiedError        403  the route needs a verified e-mail address
         ├── MfaEnrolmentRequiredError    403  the route needs a second factor; the person has none
         ├── NotFoundError                404  no such thing, or somebody else's
         ├── UserExistsError              409  the name or the address is taken
+        ├── TooManyKeysError             409  the person has as many API keys as anybody may have
+        ├── AlreadyRolledOverError       409  the API key has its successor
         ├── PayloadTooLargeError         413  the body is larger than any of ours
         ├── AlreadyEnrolledError         409  the person has as many second factors as anybody may have
         ├── PasswordRejectedError        422  the new password is too short or too common
@@ -208,6 +211,14 @@ class InsufficientScopeError(AuthError):
         super().__init__(headers={"WWW-Authenticate": header})
 
 
+class CredentialNotAcceptedError(AuthError):
+    """The credential is good, and of a kind that this route does not take: an API key where a person must be."""
+
+    code = "credential_not_accepted"
+    status = 403
+    message = "This kind of credential is not accepted here. Log in."
+
+
 class EmailNotVerifiedError(AuthError):
     """The route needs a verified e-mail address."""
 
@@ -238,6 +249,22 @@ class UserExistsError(AuthError):
     code = "user_exists"
     status = 409
     message = "That username or e-mail address is taken."
+
+
+class TooManyKeysError(AuthError):
+    """The person has as many API keys as anybody may have."""
+
+    code = "too_many_keys"
+    status = 409
+    message = "Revoke an API key before you make another."
+
+
+class AlreadyRolledOverError(AuthError):
+    """The API key has its successor: one is all it gets."""
+
+    code = "already_rolled_over"
+    status = 409
+    message = "This API key was rolled over before."
 
 
 class PayloadTooLargeError(AuthError):

@@ -1,10 +1,12 @@
 """What ``install`` adds to the OpenAPI document: the other ways to bring a credential, and the refusals."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from fastapi import FastAPI
+from fastapi.encoders import jsonable_encoder
+from fastapi.openapi.models import SecurityBase as SecuritySchemeModel
 
 Json = dict[str, object]
 
@@ -16,49 +18,74 @@ class SchemeNames:
     password: str
     bearer: str
     cookie: str
+    api_key: str
 
     @classmethod
     def of(cls, prefix: str) -> "SchemeNames":
         """Return the names that belong to a path prefix: ``/auth`` gives ``auth_password`` ..."""
         stem = prefix.strip("/").replace("/", "_") or "root"
-        return cls(f"{stem}_password", f"{stem}_bearer", f"{stem}_cookie")
+        return cls(*(f"{stem}_{kind}" for kind in ("password", "bearer", "cookie", "api_key")))
 
 
-def describe(app: FastAPI, names: SchemeNames, *, cookie: str) -> None:
-    """Make ``app.openapi()`` offer bearer token and cookie wherever the password flow is offered.
+def describe(
+    app: FastAPI,
+    names: SchemeNames,
+    *,
+    cookie: str,
+    prefix: str,
+    added: Mapping[str, SecuritySchemeModel],
+) -> None:
+    """Make ``app.openapi()`` offer the other credentials wherever the password flow is offered.
 
-    A guard is one dependency node for speed, and FastAPI documents one scheme a node.
+    A guard is one dependency node for speed, and FastAPI documents one scheme a node. ``added`` are the schemes
+    of the application's own backends. Our own routes, under ``prefix``, take no credential without a session.
     """
     inner = cast("Callable[[], Json]", app.openapi)
 
     def openapi() -> Json:
         schema = inner()
-        _add_alternatives(schema, names, cookie)
+        _add_alternatives(schema, names, cookie=cookie, prefix=prefix, added=added)
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign] # FastAPI documents this as its extension point
 
 
-def _add_alternatives(schema: Json, names: SchemeNames, cookie: str) -> None:
+def _add_alternatives(
+    schema: Json,
+    names: SchemeNames,
+    *,
+    cookie: str,
+    prefix: str,
+    added: Mapping[str, SecuritySchemeModel],
+) -> None:
     components = cast("dict[str, Json]", schema.setdefault("components", {}))
     schemes = components.setdefault("securitySchemes", {})
     if names.bearer in schemes:  # FastAPI keeps the document: it was described before
         return
     schemes[names.bearer] = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
     schemes[names.cookie] = {"type": "apiKey", "in": "cookie", "name": cookie}
+    schemes[names.api_key] = {"type": "apiKey", "in": "header", "name": "X-API-Key"}
+    for name, model in added.items():
+        schemes[name] = cast("object", jsonable_encoder(model, by_alias=True, exclude_none=True))
+    of_sessions = [names.bearer, names.cookie]
     paths = cast("dict[str, dict[str, Json]]", schema.get("paths", {}))
     has_problem = "ProblemResponse" in components.get("schemas", {})
-    for item in paths.values():
+    for path, item in paths.items():
         for operation in item.values():
-            _describe_operation(operation, names, has_problem=has_problem)
+            is_ours = f"{prefix}/" in path and "auth" in cast(
+                "list[str]", operation.get("tags", [])
+            )
+            others = of_sessions if is_ours else [*of_sessions, names.api_key, *added]
+            _describe_operation(operation, names.password, others, has_problem=has_problem)
 
 
-def _describe_operation(operation: Json, names: SchemeNames, *, has_problem: bool) -> None:
+def _describe_operation(
+    operation: Json, password: str, others: Sequence[str], *, has_problem: bool
+) -> None:
     security = cast("list[dict[str, list[str]]]", operation.get("security", []))
-    offered = [entry for entry in security if names.password in entry]
+    offered = [entry for entry in security if password in entry]
     for entry in offered:
-        scopes = entry[names.password]
-        security += [{names.bearer: list(scopes)}, {names.cookie: list(scopes)}]
+        security += [{other: list(entry[password])} for other in others]
     if offered and has_problem:
         responses = cast("dict[str, object]", operation.setdefault("responses", {}))
         content = {"application/json": {"schema": {"$ref": "#/components/schemas/ProblemResponse"}}}

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from piccolo_fastapi_auth.accounts.service import AccountService
+from piccolo_fastapi_auth.api_keys.service import ApiKeyService
 from piccolo_fastapi_auth.audit.service import Events
+from piccolo_fastapi_auth.backends import AuthBackend, Backends
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.login.hooks import LoginHooks
 from piccolo_fastapi_auth.login.service import LoginService
@@ -18,6 +20,7 @@ from piccolo_fastapi_auth.mfa.methods.recovery_codes import RecoveryCodes
 from piccolo_fastapi_auth.mfa.proof import Prover
 from piccolo_fastapi_auth.mfa.recovery import RecoveryService
 from piccolo_fastapi_auth.mfa.service import MfaService
+from piccolo_fastapi_auth.oauth.introspection import Introspector
 from piccolo_fastapi_auth.one_time_tokens.service import OneTimeTokens
 from piccolo_fastapi_auth.password_gate import PasswordGate
 from piccolo_fastapi_auth.primitives.clock import Clock
@@ -34,6 +37,7 @@ from piccolo_fastapi_auth.sessions.lookup import primary_key
 from piccolo_fastapi_auth.sessions.origin_check import OriginCheck
 from piccolo_fastapi_auth.sessions.service import SessionService
 from piccolo_fastapi_auth.settings import AuthSettings
+from piccolo_fastapi_auth.static_tokens import StaticTokens
 from piccolo_fastapi_auth.transport import Transport
 from piccolo_fastapi_auth.users.code_guard import CodeGuard
 from piccolo_fastapi_auth.users.scopes import Scopes
@@ -54,6 +58,7 @@ class Chosen(Generic[UserT]):
     hooks: LoginHooks
     clock: Clock
     hasher: PasswordHasher
+    backends: Sequence[AuthBackend[UserT]] = ()
 
 
 class Parts(Generic[UserT]):
@@ -93,12 +98,23 @@ class Parts(Generic[UserT]):
             clock=clock,
         )
         self.tokens = AccessTokens(settings, clock=clock, user_key=primary_key(table))
+        self.api_keys = ApiKeyService(
+            self.database,
+            table,
+            settings,
+            hold=self.users.hold,
+            events=self.events,
+            clock=clock,
+        )
+        fixed = [StaticTokens[UserT](settings.static_tokens)] if settings.static_tokens else []
         self.authenticator = Authenticator(
             transport=self.transport,
             sessions=self.sessions,
             tokens=self.tokens,
             scopes=self.scopes,
             origins=self.origins,
+            keys=self.api_keys,
+            backends=Backends([*fixed, *chosen.backends]),
             clock=clock,
         )
 
@@ -143,6 +159,15 @@ class Parts(Generic[UserT]):
         )
         self.prover = Prover(users=self.users, gate=self.gate, mfa=self.mfa, flows=self.mfa_flows)
         self.assurance = Assurance[UserT](self.settings, self.mfa)
+        self.introspector = Introspector(
+            self.settings,
+            sessions=self.sessions,
+            tokens=self.tokens,
+            api_keys=self.api_keys,
+            scopes=self.scopes,
+            assurance=self.assurance,
+            clock=self.clock,
+        )
 
     def _build_flows(self, login_hooks: LoginHooks) -> None:
         self.one_time_tokens = OneTimeTokens(self.database, clock=self.clock)

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 
 from piccolo_fastapi_auth.accounts.router import AccountRoutes
 from piccolo_fastapi_auth.accounts.schemas import ProfileUpdate
+from piccolo_fastapi_auth.api_keys.router import ApiKeyRoutes
 from piccolo_fastapi_auth.login.oauth import OAuthRoute
 from piccolo_fastapi_auth.login.router import LoginRoutes
 from piccolo_fastapi_auth.mfa.router import MfaRoutes
@@ -31,6 +32,7 @@ class Routers:
     mfa: APIRouter
     accounts: APIRouter
     keys: APIRouter
+    api_keys: APIRouter
 
 
 def build_routers(
@@ -43,7 +45,7 @@ def build_routers(
     profile_schema: type[ProfileUpdate],
 ) -> Routers:
     """Make the routers of every slice over the services of one ``Auth``."""
-    routers = Routers(new(), new(), new(), new(), new_well_known())
+    routers = Routers(new(), new(), new(), new(), new_well_known(), new())
     login = LoginRoutes(
         transport=parts.transport, login=parts.login, prover=parts.prover, sessions=parts.sessions,
         scopes=parts.scopes, authenticator=parts.authenticator, handout=parts.handout, guards=guards,
@@ -55,6 +57,7 @@ def build_routers(
     SessionRoutes(
         settings=parts.settings, transport=parts.transport, sessions=parts.sessions, tokens=parts.tokens,
         authenticator=parts.authenticator, handout=parts.handout, guards=guards,
+        revoke_key=parts.api_keys.revoke_presented,
     ).add_to(routers.sessions, keys=routers.keys)  # fmt: skip
     MfaRoutes(
         settings=parts.settings, mfa=parts.mfa, flows=parts.mfa_flows, authenticator=parts.authenticator,
@@ -64,6 +67,9 @@ def build_routers(
         settings=parts.settings, transport=parts.transport, accounts=parts.accounts, users=parts.users,
         authenticator=parts.authenticator, handout=parts.handout, guards=guards, profile_schema=profile_schema,
     ).add_to(routers.accounts)  # fmt: skip
+    ApiKeyRoutes(api_keys=parts.api_keys, authenticator=parts.authenticator, guards=guards).add_to(
+        routers.api_keys
+    )
     return routers
 
 

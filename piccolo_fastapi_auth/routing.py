@@ -203,9 +203,10 @@ class Guards:
     """The dependencies that our own routes hang on.
 
     ``signed_in`` is for what a person may do who must still set up a second factor; elsewhere
-    ``current_user``, or ``fresh_user`` where the log-in must be fresh.
+    ``current_user``, or ``fresh_user`` where the log-in must be fresh. ``machine`` is for programs.
     """
 
     signed_in: Callable[..., object]
     current_user: Callable[..., object]
     fresh_user: Callable[..., object]
+    machine: Callable[..., object]

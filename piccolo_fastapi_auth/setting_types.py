@@ -4,10 +4,11 @@ import base64
 import json
 import re
 from datetime import timedelta
-from typing import Annotated
+from hashlib import sha256
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
 LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
@@ -61,3 +62,37 @@ def bare_origin(text: str) -> str:
     if parts.scheme == "http" and parts.hostname not in LOCAL_HOSTS:
         raise ValueError("an origin must be https, except on localhost")
     return origin
+
+
+_DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{32,4096}")  # what fits into a header: RFC 6750 section 2.1
+
+
+class StaticToken(BaseModel):
+    """A token between services, fixed in the settings: the text, or ``sha256:`` and its digest in hex."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    token: SecretStr
+    scopes: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: object) -> object:
+        return {"token": value} if isinstance(value, str | SecretStr) else value
+
+    @model_validator(mode="after")
+    def _is_long(self) -> Self:
+        text = self.token.get_secret_value()
+        if not (_DIGEST.fullmatch(text) or _TOKEN.fullmatch(text)) or text.startswith("pfa_"):
+            raise ValueError(
+                "a static token is 32 characters or more of A-Z a-z 0-9 . _ ~ + / = -, or sha256: and its digest"
+            )
+        return self
+
+    @property
+    def digest(self) -> bytes:
+        """The SHA-256 of the token."""
+        text = self.token.get_secret_value()
+        given = _DIGEST.fullmatch(text)
+        return bytes.fromhex(given[1]) if given else sha256(text.encode()).digest()

@@ -18,6 +18,7 @@ from piccolo_fastapi_auth.setting_types import (
     Duration,
     Lifetime,
     Secrets,
+    StaticToken,
     Texts,
     bare_origin,
     decoded,
@@ -173,6 +174,16 @@ class AuthSettings(BaseSettings):
     )
     mfa_token_lifetime: Lifetime = Field(
         default=timedelta(minutes=5), description="How long a log-in waits for its second factor."
+    )
+    api_key_lifetime: Lifetime = Field(
+        default=timedelta(days=90), description="Life of an API key for which none is asked."
+    )
+    max_api_keys: int = Field(
+        default=50, ge=1, le=1000, description="Live API keys that a person may have."
+    )
+    static_tokens: dict[str, StaticToken] = Field(
+        default={},
+        description="Tokens between services by name: each a text, or `token` (perhaps `sha256:` and its digest) and `scopes`.",
     )
     registration: bool = Field(default=True, description="Whether the public sign-up route exists.")
 

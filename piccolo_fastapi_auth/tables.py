@@ -4,6 +4,7 @@ from typing import Final
 
 from piccolo.table import Table
 
+from piccolo_fastapi_auth.api_keys.tables import AuthApiKey
 from piccolo_fastapi_auth.audit.tables import AuthEvent
 from piccolo_fastapi_auth.mfa.tables import AuthMfaMethod, AuthRecoveryCode
 from piccolo_fastapi_auth.one_time_tokens.tables import AuthOneTimeToken
@@ -13,4 +14,5 @@ from piccolo_fastapi_auth.users.tables import AuthAccount
 TABLES: Final[tuple[type[Table], ...]] = (
     AuthAccount, AuthSession, AuthOneTimeToken, AuthMfaMethod, AuthRecoveryCode,
     AuthEvent,
+    AuthApiKey,
 )  # fmt: skip

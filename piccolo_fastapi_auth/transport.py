@@ -29,6 +29,8 @@ _BEARER = re.compile(r"bearer(?:\s(.*))?", re.IGNORECASE | re.DOTALL)
 _LONGEST_USER_AGENT = 255
 _REQUEST_ID = "piccolo_fastapi_auth.request_id"
 _GOOD_REQUEST_ID = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,64}")
+API_KEY_HEADER = "x-api-key"
+API_KEY_START = "pfa_"
 DEVICE_LIFETIME = timedelta(days=180)
 _LONGEST_COOKIE = timedelta(days=400)  # RFC 6265bis section 5.5
 
@@ -50,7 +52,17 @@ class BearerCredential:
         return "BearerCredential(***)"
 
 
-Credential = CookieCredential | BearerCredential
+@dataclass(frozen=True, slots=True)
+class ApiKeyCredential:
+    """An API key, from ``X-API-Key`` or ``Authorization: Bearer``; not yet looked at."""
+
+    token: str
+
+    def __repr__(self) -> str:
+        return "ApiKeyCredential(***)"
+
+
+Credential = CookieCredential | BearerCredential | ApiKeyCredential
 
 
 class Transport:
@@ -68,18 +80,19 @@ class Transport:
         """Return the credential that came, or ``None``.
 
         Raises:
-            InvalidRequestError: A cookie and a token came, or two tokens.
-            InvalidTokenError: The bearer token cannot be one (RFC 6750 section 2.1).
+            InvalidRequestError: Two of cookie, token and API key came.
+            InvalidTokenError: The token cannot be one (RFC 6750 section 2.1).
         """
-        authorization = connection.headers.getlist("authorization")
         cookie = connection.cookies.get(self._cookie)
-        bearer = [found[1] for value in authorization if (found := _BEARER.fullmatch(value))]
-        if len(bearer) > 1 or (bearer and cookie is not None):
+        bearer, keys = _bearer(connection), connection.headers.getlist(API_KEY_HEADER)
+        if len(bearer) + len(keys) + (cookie is not None) > 1:
             raise InvalidRequestError
-        if bearer:
-            if not _TOKEN68.fullmatch(bearer[0] or ""):
+        if bearer or keys:
+            token = bearer[0] if bearer else keys[0]
+            if not _TOKEN68.fullmatch(token):
                 raise InvalidTokenError
-            return BearerCredential(bearer[0])
+            is_key = bool(keys) or token.startswith(API_KEY_START)
+            return ApiKeyCredential(token) if is_key else BearerCredential(token)
         return None if cookie is None else CookieCredential(opaque_tokens.digest(cookie))
 
     def caller(self, connection: HTTPConnection) -> Caller:
@@ -179,6 +192,17 @@ def request_id(connection: HTTPConnection) -> str:
         known = sent if _GOOD_REQUEST_ID.fullmatch(sent) else uuid4().hex
         connection.scope[_REQUEST_ID] = known
     return known
+
+
+def bearer_token(connection: HTTPConnection) -> str | None:
+    """Return what ``Authorization: Bearer`` carries, for backends that read it; ``None`` without one."""
+    found = _bearer(connection)
+    return found[0] if found else None
+
+
+def _bearer(connection: HTTPConnection) -> list[str]:
+    values = connection.headers.getlist("authorization")
+    return [found[1] or "" for value in values if (found := _BEARER.fullmatch(value))]
 
 
 def refuse(connection: HTTPConnection, error: AuthError) -> Exception:

@@ -12,7 +12,8 @@ from tests.fixtures import SCOPES, SECRET, make_app
 
 Json = dict[str, Any]
 REFUSALS: Final = {"401", "403", "409", "422", "429", "503"}
-SCHEMES: Final = ("auth_password", "auth_bearer", "auth_cookie")
+OF_SESSIONS: Final = ("auth_password", "auth_bearer", "auth_cookie")
+SCHEMES: Final = (*OF_SESSIONS, "auth_api_key")
 # Whatever is not named here asks for a credential. A new route that is not named is a failure.
 PUBLIC: Final = {
     ("post", "/auth/register"),
@@ -62,17 +63,22 @@ def body_schema(document: Json, operation: Json, status: str) -> Json:
 
 
 def test_every_operation_is_protected_unless_it_is_on_the_list(document: Json) -> None:
-    """AUZ-1: exactly the listed ones are public; each other offers password flow, bearer and cookie."""
+    """AUZ-1, API-4: exactly the listed ones are public; each other offers what it takes, ours no API key."""
+    own = [(method, path) for method, path, _ in ours(document)]
     for method, path, operation in operations(document):
         scopes = SCOPED.get((method, path), [])
-        offered = [] if (method, path) in PUBLIC else [{scheme: scopes} for scheme in SCHEMES]
+        schemes = OF_SESSIONS if (method, path) in own else SCHEMES
+        offered = [] if (method, path) in PUBLIC else [{scheme: scopes} for scheme in schemes]
+        if path == "/auth/token/introspect":
+            offered = [{"auth_api_key": ["auth:introspect"]}]
         assert operation.get("security", []) == offered, (method, path)
     assert {(method, path) for method, path, _ in operations(document)} >= PUBLIC
 
 
 def test_the_schemes_are_what_they_are_called(document: Json) -> None:
     """The password flow leads to our token endpoint with the declared scopes; the cookie has its full name."""
-    password, token, cookie = (document["components"]["securitySchemes"][one] for one in SCHEMES)
+    schemes = document["components"]["securitySchemes"]
+    password, token, cookie, api_key = (schemes[one] for one in SCHEMES)
 
     assert password["type"] == "oauth2"
     assert password["flows"]["password"]["scopes"] == SCOPES
@@ -80,6 +86,7 @@ def test_the_schemes_are_what_they_are_called(document: Json) -> None:
     assert password["flows"]["password"]["refreshUrl"] == "auth/token"
     assert (token["type"], token["scheme"]) == ("http", "bearer")
     assert cookie == {"type": "apiKey", "in": "cookie", "name": "__Host-session"}
+    assert api_key == {"type": "apiKey", "in": "header", "name": "X-API-Key"}
 
 
 def test_every_refusal_of_ours_has_a_body(document: Json) -> None:
@@ -167,5 +174,5 @@ def test_without_install_the_password_flow_is_still_there() -> None:
     app.openapi_schema = None
     offered = app.openapi()["paths"]["/here"]["get"]["security"]
     assert [next(iter(one)) for one in offered] == [
-        "api_v1_staff_password", "api_v1_staff_bearer", "api_v1_staff_cookie",
+        "api_v1_staff_password", "api_v1_staff_bearer", "api_v1_staff_cookie", "api_v1_staff_api_key",
     ]  # fmt: skip

@@ -2,7 +2,12 @@
 
 from typing import Generic, TypeVar
 
-from piccolo_fastapi_auth.errors import MfaEnrolmentRequiredError, ReauthenticationRequiredError
+from piccolo_fastapi_auth.authenticated import Authenticated
+from piccolo_fastapi_auth.errors import (
+    CredentialNotAcceptedError,
+    MfaEnrolmentRequiredError,
+    ReauthenticationRequiredError,
+)
 from piccolo_fastapi_auth.mfa.service import MfaService
 from piccolo_fastapi_auth.sessions.amr import is_multi_factor
 from piccolo_fastapi_auth.sessions.records import Identity
@@ -19,18 +24,29 @@ class Assurance(Generic[UserT]):
         self._policy = settings.require_mfa
         self._mfa = mfa
 
-    async def check_policy(self, identity: Identity[UserT]) -> None:
+    async def check_policy(self, found: Identity[UserT] | Authenticated[UserT]) -> None:
         """Refuse somebody who must use a second factor and did not.
+
+        An API key is as strong as the log-in that made it.
 
         Raises:
             ReauthenticationRequiredError: They have one.
             MfaEnrolmentRequiredError: They have none: only the enrolment routes are open to them.
+            CredentialNotAcceptedError: The API key was made without one.
         """
-        user = identity.user
-        if self._policy == "everyone" or (
+        if found.user is None or not self._binds(found.user):
+            return
+        if not isinstance(found, Authenticated):
+            await self.demand(found)
+        elif not is_multi_factor(found.methods):
+            raise CredentialNotAcceptedError(
+                "A second factor is required, and this was made without one."
+            )
+
+    def _binds(self, user: UserT) -> bool:
+        return self._policy == "everyone" or (
             self._policy == "admins" and (user.admin or user.superuser)
-        ):
-            await self.demand(identity)
+        )
 
     async def demand(self, identity: Identity[UserT]) -> None:
         """Refuse a log-in without a second factor.

@@ -69,16 +69,16 @@ def read(
     if members.get("iss") != issuer or members.get("aud") != audience:
         raise ValueError("another issuer or audience")
     claims = AccessClaims(
-        sub=_name(members.get("sub")),
+        sub=name(members.get("sub")),
         sid=_session_id(members.get("sid")),
-        jti=_name(members.get("jti")),
-        iat=_moment(members.get("iat")),
-        exp=_moment(members.get("exp")),
-        auth_time=_moment(members.get("auth_time")),
+        jti=name(members.get("jti")),
+        iat=moment(members.get("iat")),
+        exp=moment(members.get("exp")),
+        auth_time=moment(members.get("auth_time")),
         amr=_names(members.get("amr")),
         scope=_scopes(members.get("scope")),
     )
-    begins = _moment(members["nbf"]) if "nbf" in members else claims.iat
+    begins = moment(members["nbf"]) if "nbf" in members else claims.iat
     # auth_time too: a log-in that has yet to happen would count as recent for ever.
     if max(begins, claims.iat, claims.auth_time) > now + CLOCK_SKEW:
         raise ValueError("begins in the future")
@@ -91,14 +91,24 @@ def _seconds(moment: datetime) -> int:
     return int(moment.timestamp())
 
 
-def _moment(value: object) -> datetime:
+def moment(value: object) -> datetime:
+    """Read a time in whole seconds.
+
+    Raises:
+        ValueError: It is anything else.
+    """
     # The exact type: True is an int to isinstance, and a float may be NaN or infinite.
     if type(value) is not int or not 0 <= value <= LAST_SECOND:
         raise ValueError("not a time in whole seconds")
     return datetime.fromtimestamp(value, UTC)
 
 
-def _name(value: object) -> str:
+def name(value: object) -> str:
+    """Read a name: printable, neither empty nor long.
+
+    Raises:
+        ValueError: It is anything else.
+    """
     # Printable also keeps out NUL and lone surrogates, which a database would stumble over.
     if isinstance(value, str) and 0 < len(value) <= MAX_NAME_LENGTH and value.isprintable():
         return value
@@ -108,7 +118,7 @@ def _name(value: object) -> str:
 def _names(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise ValueError("not a list")  # noqa: TRY004  one exception type for all that is wrong
-    return tuple(_name(item) for item in value)
+    return tuple(name(item) for item in value)
 
 
 def _scopes(value: object) -> tuple[str, ...]:
@@ -118,7 +128,7 @@ def _scopes(value: object) -> tuple[str, ...]:
 
 
 def _session_id(value: object) -> UUID:
-    session_id = UUID(_name(value))
+    session_id = UUID(name(value))
     if str(session_id) != value:  # UUID() also reads braces, upper case and urn:uuid:
         raise ValueError("not a canonical UUID")
     return session_id

@@ -13,9 +13,17 @@ from typing import Literal
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_elliptic
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
 from jose import jwk
 from jose.backends.base import Key
 from jose.exceptions import JWKError
@@ -59,6 +67,28 @@ def load_keys(algorithm: Algorithm, keys: Sequence[bytes]) -> tuple[SigningKey, 
     if algorithm in PUBLIC_MEMBERS:
         return tuple(_key_pair(algorithm, pem) for pem in keys)
     raise JwtKeyError("Choose HS256, RS256 or ES256 as the algorithm.")
+
+
+def new_pem(algorithm: Algorithm) -> bytes:
+    """Return a new private key for RS256 or ES256 as PEM text (PKCS #8).
+
+    Raises:
+        JwtKeyError: ``algorithm`` has no key pairs.
+    """
+    if algorithm not in PUBLIC_MEMBERS:
+        raise JwtKeyError("Only RS256 and ES256 have key pairs.")
+    key: RSAPrivateKey | EllipticCurvePrivateKey = (
+        generate_rsa(public_exponent=65537, key_size=ADVISED_RSA_BITS)
+        if algorithm == "RS256"
+        else generate_elliptic(SECP256R1())
+    )
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def public_pem(pem: bytes) -> bytes:
+    """Return the public key of a private one, as PEM text."""
+    public = _private_key(pem).public_key()
+    return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 def thumbprint(public_members: Mapping[str, str]) -> str:

@@ -16,7 +16,7 @@ from piccolo_fastapi_auth.primitives.jwt import (
     JwtCodec,
 )
 from piccolo_fastapi_auth.sessions.amr import from_amr, to_amr
-from piccolo_fastapi_auth.sessions.records import Session, TransportName
+from piccolo_fastapi_auth.sessions.records import Session
 from piccolo_fastapi_auth.settings import AuthSettings
 
 UserId = int | UUID | str
@@ -27,16 +27,18 @@ class Principal:
     """Who is asking, and how they signed in.
 
     From a bearer token it is what the token says: revoked within the access token's life. From a cookie
-    it is what the database says.
+    or an API key it is what the database says. ``user_id`` is ``None`` for a static token, which is nobody's;
+    ``session_id`` is ``None`` for every credential without a session, whose ``credential_id`` names it instead.
     """
 
-    user_id: UserId
-    session_id: UUID
+    user_id: UserId | None
+    session_id: UUID | None
     scopes: tuple[str, ...]
     methods: tuple[str, ...]
-    authenticated_at: datetime
-    expires_at: datetime
-    transport: TransportName
+    authenticated_at: datetime | None
+    expires_at: datetime | None
+    transport: str
+    credential_id: str | None = None
 
 
 class AccessTokens:
@@ -72,21 +74,30 @@ class AccessTokens:
         )
         return self.codec.sign(claims), max(0, int((claims.exp - now).total_seconds()))
 
-    def read(self, token: str, *, even_expired: bool = False) -> Principal:
-        """Return what a genuine access token says; ``even_expired`` is for ending its session.
+    def claims(self, token: str, *, even_expired: bool = False) -> AccessClaims:
+        """Return the claims of a genuine access token; ``even_expired`` is for ending its session.
 
         Raises:
             TokenExpiredError: Genuine, and too old.
             InvalidTokenError: Anything else.
         """
         try:
-            claims = self.codec.verify(token, now=self._clock())
+            return self.codec.verify(token, now=self._clock())
         except ExpiredJwtError as error:
             if not even_expired:
                 raise TokenExpiredError from None
-            claims = error.claims
+            return error.claims
         except InvalidJwtError:
             raise InvalidTokenError from None
+
+    def read(self, token: str) -> Principal:
+        """Return what a genuine access token says.
+
+        Raises:
+            TokenExpiredError: Genuine, and too old.
+            InvalidTokenError: Anything else.
+        """
+        claims = self.claims(token)
         return Principal(
             user_id=self._user_id(claims.sub),
             session_id=claims.sid,

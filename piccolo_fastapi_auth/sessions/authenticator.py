@@ -1,26 +1,44 @@
-"""Who sent a request: from a credential to a live session, once a request."""
+"""Who sent a request: from a credential to a live session, or to what else is good, once a request."""
 
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Generic, Protocol, TypeVar, cast
 
 from starlette.requests import HTTPConnection
 
 from piccolo_fastapi_auth.audit import origin
+from piccolo_fastapi_auth.authenticated import Authenticated
+from piccolo_fastapi_auth.backends import Backends
 from piccolo_fastapi_auth.database import unavailable_when_broken
 from piccolo_fastapi_auth.errors import (
+    CredentialNotAcceptedError,
     InvalidTokenError,
     NotAuthenticatedError,
     SessionExpiredError,
 )
 from piccolo_fastapi_auth.primitives.clock import Clock
-from piccolo_fastapi_auth.sessions.access_tokens import AccessTokens, Principal
+from piccolo_fastapi_auth.sessions.access_tokens import AccessTokens, Principal, UserId
 from piccolo_fastapi_auth.sessions.origin_check import OriginCheck
 from piccolo_fastapi_auth.sessions.records import Identity
 from piccolo_fastapi_auth.sessions.service import SessionService
-from piccolo_fastapi_auth.transport import BearerCredential, CookieCredential, Transport
+from piccolo_fastapi_auth.transport import (
+    ApiKeyCredential,
+    BearerCredential,
+    CookieCredential,
+    Credential,
+    Transport,
+)
 from piccolo_fastapi_auth.users.scopes import Scopes
 from piccolo_fastapi_auth.users.user import AuthUser
 
 UserT = TypeVar("UserT", bound=AuthUser)
+
+
+class Keys(Protocol[UserT]):
+    """Who knows API keys; the api_keys slice does."""
+
+    async def authenticate(self, text: str) -> Authenticated[UserT]:
+        """Return what a key proves, or refuse it."""
+        ...
 
 
 class Authenticator(Generic[UserT]):
@@ -34,6 +52,8 @@ class Authenticator(Generic[UserT]):
         tokens: AccessTokens,
         scopes: Scopes[UserT],
         origins: OriginCheck[UserT],
+        keys: Keys[UserT],
+        backends: Backends[UserT],
         clock: Clock,
     ) -> None:
         self.transport = transport
@@ -42,42 +62,61 @@ class Authenticator(Generic[UserT]):
         self._sessions = sessions
         self._tokens = tokens
         self._scopes = scopes
+        self._keys = keys
+        self._backends = backends
         self._memo = f"piccolo_fastapi_auth.{id(self)}"
 
-    async def identity(self, connection: HTTPConnection) -> Identity[UserT] | None:
-        """Return the live session and its person; ``None`` when no credential came.
+    async def found(
+        self, connection: HTTPConnection
+    ) -> Identity[UserT] | Authenticated[UserT] | None:
+        """Return the live session and its person, or what a credential of another kind proves.
+
+        Returns:
+            ``None`` when no credential came.
 
         Raises:
             AuthError: A credential came and is not good.
         """
-        memo: dict[str, Identity[UserT]] = connection.scope.setdefault(self._memo, {})
-        if "identity" not in memo:
+        memo: dict[str, Identity[UserT] | Authenticated[UserT]] = connection.scope.setdefault(
+            self._memo, {}
+        )
+        if "found" not in memo:
             found = await self._look_up(connection)
             if found is None:
                 return None
-            memo["identity"] = found
-        return memo["identity"]
+            memo["found"] = found
+        return memo["found"]
 
-    async def _look_up(self, connection: HTTPConnection) -> Identity[UserT] | None:
+    async def _look_up(
+        self, connection: HTTPConnection
+    ) -> Identity[UserT] | Authenticated[UserT] | None:
         credential = self.transport.credential(connection)
-        if credential is None:
-            return None
+        chosen = self._backends.choose(connection, credential)
         with unavailable_when_broken():
-            if isinstance(credential, BearerCredential):
-                found = await self._by_token(credential)
-            else:
-                await self.check_origin(connection)
-                found = await self._by_cookie(credential)
-            await self._sessions.touch(found.session)
+            if chosen is not None:
+                return await self._backends.authenticate(*chosen, connection)
+            if isinstance(credential, ApiKeyCredential):
+                return await self._keys.authenticate(credential.token)
+            return None if credential is None else await self._session(connection, credential)
+
+    async def _session(
+        self, connection: HTTPConnection, credential: CookieCredential | BearerCredential
+    ) -> Identity[UserT]:
+        if isinstance(credential, BearerCredential):
+            found = await self._by_token(credential)
+        else:
+            await self.check_origin(connection)
+            found = await self._by_cookie(credential)
+        await self._sessions.touch(found.session)
         origin.note_session(found.session.id, found.session.user_id)
         return found
 
     async def _by_token(self, credential: BearerCredential) -> Identity[UserT]:
-        principal = self._tokens.read(credential.token)
-        found = await self._sessions.find.by_id(principal.session_id, now=self.clock())
+        claims = self._tokens.claims(credential.token)
+        found = await self._sessions.find.by_id(claims.sid, now=self.clock())
         if found is None:
             raise SessionExpiredError
-        if found.session.user_id != principal.user_id or found.session.transport != "bearer":
+        if str(found.session.user_id) != claims.sub or found.session.transport != "bearer":
             raise InvalidTokenError
         return found
 
@@ -89,46 +128,92 @@ class Authenticator(Generic[UserT]):
             raise SessionExpiredError
         return found
 
-    async def required(self, connection: HTTPConnection) -> Identity[UserT]:
-        """Return the live session and its person.
+    async def anybody(self, connection: HTTPConnection) -> Identity[UserT] | Authenticated[UserT]:
+        """Return whoever asks, by whatever good credential.
 
         Raises:
             NotAuthenticatedError: No credential came.
             AuthError: One came and is not good.
         """
-        identity = await self.identity(connection)
-        if identity is None:
+        found = await self.found(connection)
+        if found is None:
             raise NotAuthenticatedError
-        return identity
+        return found
 
-    async def principal(self, connection: HTTPConnection) -> Principal:
-        """Return who asks: from a token without the database, from a cookie with one query.
+    async def required(self, connection: HTTPConnection) -> Identity[UserT]:
+        """Return the live session and its person: what our own routes ask for.
+
+        Raises:
+            NotAuthenticatedError: No credential came.
+            CredentialNotAcceptedError: It is an API key, or another one without a session.
+            AuthError: One came and is not good.
+        """
+        found = await self.anybody(connection)
+        if isinstance(found, Authenticated):
+            raise CredentialNotAcceptedError
+        return found
+
+    async def principal(
+        self,
+        connection: HTTPConnection,
+        *,
+        check: Callable[[Identity[UserT] | Authenticated[UserT]], Awaitable[None]],
+    ) -> Principal:
+        """Return who asks: from a token without the database, from a cookie or an API key with one query.
+
+        ``check`` may refuse; a token of ours is not checked, it is only given to those who satisfy the policy.
 
         Raises:
             AuthError: No credential came, or it is not good.
         """
         credential = self.transport.credential(connection)
-        if isinstance(credential, BearerCredential):
+        if isinstance(credential, BearerCredential) and self._is_ours(connection, credential):
             return self._tokens.read(credential.token)
-        identity = await self.required(connection)
-        session = identity.session
+        found = await self.anybody(connection)
+        await check(found)
+        scopes = await self.scopes(connection, found)
+        if isinstance(found, Authenticated):
+            return _principal_of(found, scopes)
+        session = found.session
         return Principal(
             user_id=session.user_id,
             session_id=session.id,
-            scopes=await self.scopes(connection, identity),
+            scopes=scopes,
             methods=session.methods,
             authenticated_at=session.authenticated_at,
             expires_at=session.expires_at,
             transport=session.transport,
         )
 
+    def _is_ours(self, connection: HTTPConnection, credential: Credential) -> bool:
+        return self._backends.choose(connection, credential) is None
+
     async def scopes(
-        self, connection: HTTPConnection, identity: Identity[UserT]
+        self, connection: HTTPConnection, found: Identity[UserT] | Authenticated[UserT]
     ) -> tuple[str, ...]:
-        """Return the scopes of this request: the person's now, within the session's and the token's."""
-        held = await self._scopes.of(identity.user, within=identity.session.scope)
+        """Return the scopes of this request: the person's now, within the session's, the token's or the key's."""
+        if isinstance(found, Authenticated):
+            if found.user is None:
+                return tuple(found.scopes or ())
+            return await self._scopes.of(found.user, within=found.scopes)
+        held = await self._scopes.of(found.user, within=found.session.scope)
         credential = self.transport.credential(connection)
         if held and isinstance(credential, BearerCredential):
-            granted = self._tokens.read(credential.token).scopes
+            granted = self._tokens.claims(credential.token).scope
             return tuple(scope for scope in held if scope in granted)
         return held
+
+
+def _principal_of(found: Authenticated[UserT], scopes: tuple[str, ...]) -> Principal:
+    user = found.user
+    key = None if user is None else getattr(user, user._meta.primary_key._meta.name)
+    return Principal(
+        user_id=cast("UserId | None", key),
+        session_id=None,
+        scopes=scopes,
+        methods=found.methods,
+        authenticated_at=found.authenticated_at,
+        expires_at=found.expires_at,
+        transport=found.transport,
+        credential_id=found.credential_id,
+    )

@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Generic, Literal, Protocol, TypeVar
 from uuid import UUID
 
+from piccolo_fastapi_auth.authenticated import Authenticated
+
 TransportName = Literal["cookie", "bearer"]
 UserT = TypeVar("UserT")
 
@@ -48,7 +50,7 @@ class Identity(Generic[UserT]):
 class Assurance(Protocol[UserT]):
     """Who must use a second factor; the mfa slice knows."""
 
-    async def check_policy(self, identity: Identity[UserT]) -> None:
+    async def check_policy(self, found: Identity[UserT] | Authenticated[UserT]) -> None:
         """Refuse somebody who must use a second factor and did not."""
         ...
 

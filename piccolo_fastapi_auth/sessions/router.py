@@ -1,12 +1,18 @@
 """Paths about sessions: show, list, end, refresh, revoke, log out, public keys."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Generic, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Form, Request, Response
 from fastapi.responses import JSONResponse
 
-from piccolo_fastapi_auth.errors import AuthError, NotFoundError, ReauthenticationRequiredError
+from piccolo_fastapi_auth.errors import (
+    AuthError,
+    CredentialNotAcceptedError,
+    NotFoundError,
+    ReauthenticationRequiredError,
+)
 from piccolo_fastapi_auth.routing import Guards, Text
 from piccolo_fastapi_auth.sessions.access_tokens import AccessTokens
 from piccolo_fastapi_auth.sessions.authenticator import Authenticator
@@ -20,7 +26,7 @@ from piccolo_fastapi_auth.sessions.schemas import (
 )
 from piccolo_fastapi_auth.sessions.service import SessionService
 from piccolo_fastapi_auth.settings import AuthSettings
-from piccolo_fastapi_auth.transport import BearerCredential, Transport
+from piccolo_fastapi_auth.transport import ApiKeyCredential, BearerCredential, Transport
 from piccolo_fastapi_auth.users.user import AuthUser
 
 UserT = TypeVar("UserT", bound=AuthUser)
@@ -41,6 +47,7 @@ class SessionRoutes(Generic[UserT]):
         authenticator: Authenticator[UserT],
         handout: Handout[UserT],
         guards: Guards,
+        revoke_key: Callable[[str], Awaitable[bool]],
     ) -> None:
         self._settings = settings
         self._transport = transport
@@ -49,6 +56,7 @@ class SessionRoutes(Generic[UserT]):
         self._authenticator = authenticator
         self._handout = handout
         self._guards = guards
+        self._revoke_key = revoke_key
 
     def add_to(self, router: APIRouter, *, keys: APIRouter) -> None:
         """Add the routes; that of the public keys, which stands outside the prefix (RFC 8615), to ``keys``."""
@@ -134,24 +142,26 @@ class SessionRoutes(Generic[UserT]):
         token: Annotated[Text, Form(max_length=8192)],
         token_type_hint: Annotated[Text | None, Form(max_length=64)] = None,
     ) -> Response:
-        """Revoke an access or refresh token with its session (RFC 7009); an unknown token is no error."""
-        # The two kinds cannot be mistaken for each other, so the hint is not needed (RFC 7009 section 2.1).
+        """Revoke an access or refresh token with its session, or an API key (RFC 7009); an unknown one is no error."""
+        # The kinds cannot be mistaken for each other, so the hint is not needed (RFC 7009 section 2.1).
         del token_type_hint
-        if not await self._sessions.end_by_refresh_token(token):
+        if not (await self._revoke_key(token) or await self._sessions.end_by_refresh_token(token)):
             await self._end_by_access_token(token, reason="revoked")
         return Response(status_code=200)
 
     async def _end_by_access_token(self, token: str, *, reason: str) -> None:
         try:
-            principal = self._tokens.read(token, even_expired=True)
+            claims = self._tokens.claims(token, even_expired=True)
         except AuthError:
             return
-        await self._sessions.end(principal.session_id, reason=reason)
+        await self._sessions.end(claims.sid, reason=reason)
 
     async def log_out(self, request: Request) -> Response:
         """End the session behind the cookie or token presented; without one there is nothing to do."""
         credential = self._transport.credential(request)
         response = Response(status_code=204)
+        if isinstance(credential, ApiKeyCredential):
+            raise CredentialNotAcceptedError  # it has no session, and a key does not revoke itself by mistake
         if isinstance(credential, BearerCredential):
             await self._end_by_access_token(credential.token, reason="logout")
         elif credential is not None:

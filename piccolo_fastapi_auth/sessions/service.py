@@ -278,14 +278,25 @@ class SessionService(SessionEnds, Generic[UserT]):
 
     async def end_by_refresh_token(self, token: str) -> bool:
         """End the session of a refresh token, whichever generation; a forged one ends nothing."""
+        found = await self._genuine(token)
+        return found is not None and await self.end(found[0].session.id, reason="revoked")
+
+    async def by_refresh_token(self, token: str) -> Identity[UserT] | None:
+        """Return the live session of a refresh token that can still be exchanged; nothing is rotated or ended."""
+        found = await self._genuine(token)
+        if found is None or found[1].generation != found[2]:
+            return None
+        return found[0]
+
+    async def _genuine(self, token: str) -> tuple[Identity[UserT], RefreshState, int] | None:
+        """Return the session of a genuine refresh token, its state, and the generation presented."""
         presented = rotation.parse(token)
         if presented is None:
-            return False
+            return None
         try:
-            identity, _ = await self._presented_at(presented)
+            return *await self._presented_at(presented), presented.generation
         except InvalidTokenError:
-            return False
-        return await self.end(identity.session.id, reason="revoked")
+            return None
 
     def _live(self, now: datetime) -> list[Combinable]:
         """Return the conditions of a session that has not ended by itself."""

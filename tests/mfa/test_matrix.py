@@ -54,7 +54,7 @@ class Operation:
         """Send what it takes of some values and nothing else, and no cookie but that of ``headers``."""
         client.cookies.clear()
         body = {name: value for name, value in values.items() if name in self.members}
-        path = self.path.format(session_id=uuid4(), method_id=uuid4())
+        path = self.path.format(session_id=uuid4(), method_id=uuid4(), key_id=uuid4())
         kind = {"application/json": "json"}.get(self.media_type or "", "data")
         sent: dict[str, Any] = {kind: body} if self.media_type else {}
         return await client.request(self.method, path, headers=headers, **sent)

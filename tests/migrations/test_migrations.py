@@ -16,6 +16,7 @@ from tests.processes import ROOT
 OWN_TABLES: Final = {
     "auth_account",
     "auth_event",
+    "auth_api_key",
     "auth_mfa_method",
     "auth_one_time_token",
     "auth_recovery_code",

@@ -218,7 +218,7 @@ async def test_reading_changes_nothing(
 
     for path in app.openapi()["paths"]:
         for method in ("GET", "HEAD"):
-            answer = await client.request(method, path.format(session_id=0, method_id=0))
+            answer = await client.request(method, path.format(session_id=0, method_id=0, key_id=0))
             assert answer.status_code < 500, (method, path)
 
     assert [await table.select() for table in tables] == before

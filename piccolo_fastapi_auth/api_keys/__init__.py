@@ -1,0 +1,1 @@
+"""Keys for programs: made by a person, never stronger than that person."""
