@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Generic
 
@@ -19,12 +19,14 @@ from piccolo_fastapi_auth.audit.event import Action
 from piccolo_fastapi_auth.audit.tables import BY_USER, AuthEvent
 from piccolo_fastapi_auth.backends import AuthBackend
 from piccolo_fastapi_auth.current_user import (
+    Admin,
     CurrentPrincipal,
     CurrentSession,
     CurrentUser,
     Machine,
     NoteOrigin,
     OptionalUser,
+    Public,
     Require,
     SignedIn,
 )
@@ -38,6 +40,7 @@ from piccolo_fastapi_auth.parts import Chosen, Parts
 from piccolo_fastapi_auth.primitives.clock import Clock, utc_now
 from piccolo_fastapi_auth.primitives.passwords import PasswordHasher
 from piccolo_fastapi_auth.rate_limits.dependencies import CostFunction, KeyFunction, RateLimit
+from piccolo_fastapi_auth.route_audit import RouteProtection, audit_routes
 from piccolo_fastapi_auth.routers import WELL_KNOWN, build_routers, together
 from piccolo_fastapi_auth.routing import Guards, new_router
 from piccolo_fastapi_auth.settings import AuthSettings
@@ -118,6 +121,9 @@ class Auth(Generic[UserT]):
         self.transport = self._parts.transport
         self.limiter = self._parts.limiter
         self.events = self._parts.events
+        self.roles = self._parts.roles
+        self.admin = self._parts.admin
+        self.public = Public()
         self.origins = self._parts.origins
         self.users = self._parts.users
         self.sessions = self._parts.sessions
@@ -158,6 +164,16 @@ class Auth(Generic[UserT]):
         """
         self.events.delivery.on(action, hook)
 
+    def audit_routes(
+        self, app: FastAPI, *, strict: bool = False, public: Collection[str] = ()
+    ) -> list[RouteProtection]:
+        """Return a row for each route of an application with what protects it; see `audit_routes`.
+
+        Raises:
+            UnprotectedRouteError: ``strict``, and a route is neither protected nor marked ``auth.public``.
+        """
+        return audit_routes(app, strict=strict, public=public)
+
     def _build_guards(self) -> None:
         self._names = SchemeNames.of(self.settings.prefix)
         token_url = f"{self.settings.prefix.lstrip('/')}/token"
@@ -196,6 +212,7 @@ class Auth(Generic[UserT]):
             signed_in=SignedIn(*self._guard_parts),
             current_user=CurrentUser(*self._guard_parts, sessions_only=True),
             fresh_user=Require(*self._guard_parts, sessions_only=True, fresh=age),
+            admin=Admin(*self._guard_parts, sessions_only=True, fresh=age),
             machine=Machine(
                 *self._guard_parts[:2], self._names.api_key, APIKeyHeader(name="X-API-Key").model
             ),

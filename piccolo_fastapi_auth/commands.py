@@ -1,10 +1,13 @@
 """``piccolo fastapi_auth <command>``: what an operator does by hand."""
 
+import importlib
 import secrets
 import sys
+from datetime import timedelta
 
 from piccolo_fastapi_auth.auth import Auth
 from piccolo_fastapi_auth.primitives.jwt_keys import Algorithm, load_keys, new_pem, public_pem
+from piccolo_fastapi_auth.route_audit import UNPROTECTED, audit_routes
 from piccolo_fastapi_auth.users.user_table import user_table
 
 
@@ -43,3 +46,29 @@ def new_key(algorithm: str = "HS256") -> None:
         print(f"kid: {key.kid}\n{pem.decode()}{public_pem(pem).decode()}", end="")  # noqa: T201 - a command's answer
     else:
         sys.exit("Choose HS256, RS256 or ES256.")
+
+
+async def clean_events(days: int = 365) -> None:
+    """Delete what happened more than so many days ago.
+
+    :param days: how long the trail is kept
+
+    """
+    gone = await Auth().events.clean(older_than=timedelta(days=days))
+    print(f"{gone} events deleted.")  # noqa: T201 - a command's answer
+
+
+def routes(app: str) -> None:
+    """List every route of an application with what protects it; fails when one is neither protected nor public.
+
+    :param app: where it is, such as main:app
+
+    """
+    module, _, name = app.partition(":")
+    sys.path.insert(0, ".")
+    rows = audit_routes(getattr(importlib.import_module(module), name or "app"))
+    for row in rows:
+        scopes = f" [{' '.join(row.scopes)}]" if row.scopes else ""
+        print(f"{','.join(row.methods):12} {row.path:44} {row.protection}{scopes}")  # noqa: T201 - as above
+    if holes := [row for row in rows if row.protection == UNPROTECTED]:
+        sys.exit(f"{len(holes)} routes are neither protected nor marked auth.public.")

@@ -111,6 +111,7 @@ class Database:
         self._table = table
         self._reader: _Reader | None = None
         self._lock: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
+        self._texts: dict[str, str] = {}
         self._after: dict[int, list[AfterCommit]] = {}
 
     @property
@@ -123,10 +124,18 @@ class Database:
 
         On SQLite it goes over one open connection while the application runs (`open` to `close`).
         """
+        template = self._texts.get(template) or self._in_dialect(template)
         reader = self._reader
         if reader is not None and not self.engine.transaction_exists():
             return await reader.execute_fetchall(template.replace("{}", "?"), values)
         return cast("list[Row]", await self._table.raw(template, *values))
+
+    def _in_dialect(self, template: str) -> str:
+        """Return a read in the words of this database, worked out once."""
+        sqlite = self.engine.engine_type == "sqlite"
+        text = template.replace("string_agg(", "group_concat(") if sqlite else template
+        self._texts[template] = text
+        return text
 
     async def write(self, query: Query[TableT, ResponseT]) -> list[Row]:
         """Run one writing Piccolo query by itself; return the rows of its ``RETURNING``."""

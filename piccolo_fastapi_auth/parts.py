@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from piccolo_fastapi_auth.accounts.service import AccountService
+from piccolo_fastapi_auth.admin.service import AdminService
 from piccolo_fastapi_auth.api_keys.service import ApiKeyService
 from piccolo_fastapi_auth.audit.service import Events
 from piccolo_fastapi_auth.backends import AuthBackend, Backends
@@ -40,6 +41,7 @@ from piccolo_fastapi_auth.settings import AuthSettings
 from piccolo_fastapi_auth.static_tokens import StaticTokens
 from piccolo_fastapi_auth.transport import Transport
 from piccolo_fastapi_auth.users.code_guard import CodeGuard
+from piccolo_fastapi_auth.users.roles import Roles
 from piccolo_fastapi_auth.users.scopes import Scopes
 from piccolo_fastapi_auth.users.service import UserService
 from piccolo_fastapi_auth.users.user import AuthUser
@@ -77,6 +79,8 @@ class Parts(Generic[UserT]):
         self.pool = HashPool(
             workers=chosen.settings.hash_concurrency, queue=chosen.settings.hash_queue
         )
+        self.roles = Roles(self.database, declared=self.scopes.declared, clock=chosen.clock)
+        self.scopes.by_roles = self.roles.scopes_of
         self._build_people(chosen)
         self._build_gate()
         self._build_mfa(chosen.mfa)
@@ -197,6 +201,16 @@ class Parts(Generic[UserT]):
             prover=self.prover,
             gate=self.gate,
             events=self.events,
+        )
+        self.admin = AdminService(
+            database=self.database,
+            users=self.users,
+            sessions=self.sessions,
+            flows=self.mfa_flows,
+            roles=self.roles,
+            scopes=self.scopes,
+            events=self.events,
+            clock=self.clock,
         )
         self.handout = Handout(
             transport=self.transport,

@@ -4,7 +4,13 @@ from pathlib import Path
 
 from piccolo.conf.apps import AppConfig, Command
 
-from piccolo_fastapi_auth.commands import mfa_reset, new_key, rotate_encryption
+from piccolo_fastapi_auth.commands import (
+    clean_events,
+    mfa_reset,
+    new_key,
+    rotate_encryption,
+    routes,
+)
 from piccolo_fastapi_auth.tables import TABLES
 from piccolo_fastapi_auth.users.user_table import user_app
 
@@ -13,5 +19,11 @@ APP_CONFIG = AppConfig(
     migrations_folder_path=str(Path(__file__).parent / "piccolo_migrations"),
     table_classes=[*TABLES],
     migration_dependencies=[user_app()],
-    commands=[Command(mfa_reset), Command(rotate_encryption), Command(new_key)],
+    commands=[
+        Command(clean_events),
+        Command(routes),
+        Command(mfa_reset),
+        Command(rotate_encryption),
+        Command(new_key),
+    ],
 )

@@ -209,4 +209,5 @@ class Guards:
     signed_in: Callable[..., object]
     current_user: Callable[..., object]
     fresh_user: Callable[..., object]
+    admin: Callable[..., object]
     machine: Callable[..., object]

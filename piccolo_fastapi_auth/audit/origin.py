@@ -30,10 +30,17 @@ def note(caller: Caller) -> None:
     _ORIGIN.set(Origin(caller))
 
 
-def note_session(session_id: UUID, actor: object) -> None:
-    """Go on: whoever sent it is logged in. Does nothing on routes of the application, which leave no events of ours."""
-    if (origin := _ORIGIN.get()) is not None:
-        origin.session_id, origin.actor = session_id, actor
+def clear() -> None:
+    """End: what comes next in this task is another request, or none."""
+    _ORIGIN.set(None)
+
+
+def note_session(session_id: UUID, actor: object) -> bool:
+    """Go on: whoever sent it is logged in. Return whether the request is to a route of ours; others leave no events."""
+    if (origin := _ORIGIN.get()) is None:
+        return False
+    origin.session_id, origin.actor = session_id, actor
+    return True
 
 
 def current() -> Origin | None:

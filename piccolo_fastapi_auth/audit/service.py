@@ -51,7 +51,7 @@ class Events:
             action: What happened.
             user: Whom it happened to: a primary key.
             outcome: ``failure`` for what was tried and refused.
-            actor: Who did it; by default whoever the request of the moment is logged in as, else ``user`` on success.
+            actor: Who did it, where the request of the moment is not logged in; else ``user`` on success.
             session_id: The sign-in that it is about; by default the one behind the request.
             method: The factor that was used.
             caller: The other end; by default that of the request of the moment. Commands have none.
@@ -60,7 +60,7 @@ class Events:
         """
         here = origin.current()
         if here is not None:
-            caller, actor = caller or here.caller, actor or here.actor
+            caller, actor = caller or here.caller, here.actor or actor
             session_id = session_id or here.session_id
         who = None if anonymous else caller
         if actor is None and outcome == "success" and caller is not None:

@@ -55,9 +55,18 @@ class Assurance(Generic[UserT]):
             ReauthenticationRequiredError: The person has one.
             MfaEnrolmentRequiredError: They have none.
         """
+        await self.demand_if_enrolled(identity)
+        if not is_multi_factor(identity.session.methods):
+            raise MfaEnrolmentRequiredError
+
+    async def demand_if_enrolled(self, identity: Identity[UserT]) -> None:
+        """Refuse a log-in without the second factor that the person has.
+
+        Raises:
+            ReauthenticationRequiredError: It was not used.
+        """
         if is_multi_factor(identity.session.methods):
             return
         if await self._mfa.is_enrolled(identity.session.user_id):
             methods = await self._mfa.usable(identity.session.user_id)
             raise ReauthenticationRequiredError(methods=methods)
-        raise MfaEnrolmentRequiredError

@@ -40,7 +40,10 @@ class SessionEnds:
 
     async def end_all(self, user_id: object, *, but: UUID | None = None) -> int:
         """End a person's sessions, all or all but one; return how many. Leaves no event: it is part of a larger change."""
-        conditions = [AuthSession.user == user_id]
+        # Where the person acts as somebody else, that ends too.
+        conditions: list[Combinable] = [
+            (AuthSession.user == user_id) | (AuthSession.actor == user_id)
+        ]
         if but is not None:
             conditions.append(AuthSession.id != but)
         return len(await self._delete(*conditions))
@@ -49,13 +52,18 @@ class SessionEnds:
         """End the session of a cookie; return how many. Leaves no event, as `end_all`."""
         return len(await self._delete(AuthSession.token_hash == digest))
 
+    async def replace(self, session_id: UUID) -> None:
+        """End a session whose browser gets another. Leaves no event, as `end_all`."""
+        await self._delete(AuthSession.id == session_id)
+
     async def _end_one(self, *conditions: Combinable, reason: str) -> bool:
         async with self._database.atomic():
             rows = await self._delete(*conditions)
             for row in rows:
                 await self._events.record(
-                    "session.ended",
+                    "session.ended" if row["actor"] is None else "impersonation.ended",
                     user=row["user"],
+                    actor=row["actor"],
                     session_id=UUID(str(row["id"])),
                     detail={"reason": reason},
                 )
@@ -63,5 +71,7 @@ class SessionEnds:
 
     async def _delete(self, *conditions: Combinable) -> list[Row]:
         return await self._database.write(
-            AuthSession.delete().where(*conditions).returning(AuthSession.id, AuthSession.user)
+            AuthSession.delete()
+            .where(*conditions)
+            .returning(AuthSession.id, AuthSession.user, AuthSession.actor)
         )

@@ -74,8 +74,13 @@ class SessionService(SessionEnds, Generic[UserT]):
         ip: str | None,
         user_agent: str | None,
         authenticated_at: datetime,
+        actor: object = None,
+        lifetime: timedelta | None = None,
     ) -> Started:
-        """Make the row of a sign-in. Call it inside the transaction that proved the person."""
+        """Make the row of a sign-in. Call it inside the transaction that proved the person.
+
+        With an ``actor`` it is somebody who acts as the person: no refresh, and no session of the person ends for it.
+        """
         session_id = uuid4()
         secret, digest, salt = self._new_secret(session_id, transport)
         row = AuthSession(
@@ -83,18 +88,19 @@ class SessionService(SessionEnds, Generic[UserT]):
             user=user_id,
             transport=transport,
             token_hash=digest,
-            refresh_salt=salt,
+            refresh_salt=salt if actor is None else None,
+            actor=actor,
             created_at=authenticated_at,
             authenticated_at=authenticated_at,
             last_seen_at=authenticated_at,
-            expires_at=authenticated_at + self._settings.session_lifetime,
+            expires_at=authenticated_at + (lifetime or self._settings.session_lifetime),
             methods=" ".join(methods),
             scope=None if scope is None else " ".join(scope),
             ip=ip,
             user_agent=user_agent,
         )
         await AuthSession.insert(row)
-        if self._settings.max_sessions is not None:
+        if self._settings.max_sessions is not None and actor is None:
             await self._end_oldest(user_id, keep=self._settings.max_sessions, newest=session_id)
         return Started(session_id, secret)
 
