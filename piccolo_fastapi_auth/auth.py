@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Generic
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
 from fastapi.security import APIKeyHeader
 from piccolo.engine.sqlite import SQLiteEngine
@@ -24,7 +24,6 @@ from piccolo_fastapi_auth.current_user import (
     CurrentSession,
     CurrentUser,
     Machine,
-    NoteOrigin,
     OptionalUser,
     Public,
     Require,
@@ -118,6 +117,11 @@ class Auth(Generic[UserT]):
                 backends=backends,
             )
         )
+        self._show_parts()
+        self._build_guards()
+        self._build_routers(profile_schema)
+
+    def _show_parts(self) -> None:
         self.transport = self._parts.transport
         self.limiter = self._parts.limiter
         self.events = self._parts.events
@@ -130,8 +134,6 @@ class Auth(Generic[UserT]):
         self.api_keys = self._parts.api_keys
         self.mfa = self._parts.mfa
         self.mfa_flows = self._parts.mfa_flows
-        self._build_guards()
-        self._build_routers(profile_schema)
 
     def rate_limit(
         self,
@@ -225,7 +227,6 @@ class Auth(Generic[UserT]):
             new_router,
             operations=operations,
             lifespan=self.lifespan,
-            dependencies=[Depends(NoteOrigin(self.transport))],
         )
         self.routers = build_routers(
             self._parts,

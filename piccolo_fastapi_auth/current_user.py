@@ -4,7 +4,7 @@ Each guard is a frozen value: equal arguments make equal dependencies, so ``app.
 them and FastAPI runs equal ones once. A request is identified once, however many guards it meets.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Generic, TypeVar
@@ -14,7 +14,6 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
-from piccolo_fastapi_auth.audit import origin
 from piccolo_fastapi_auth.authenticated import Authenticated
 from piccolo_fastapi_auth.errors import (
     AuthError,
@@ -27,7 +26,7 @@ from piccolo_fastapi_auth.errors import (
 from piccolo_fastapi_auth.sessions.access_tokens import Principal
 from piccolo_fastapi_auth.sessions.authenticator import Authenticator
 from piccolo_fastapi_auth.sessions.records import Assurance, Identity, Session
-from piccolo_fastapi_auth.transport import Transport, refuse
+from piccolo_fastapi_auth.transport import refuse
 from piccolo_fastapi_auth.users.user import AuthUser
 
 UserT = TypeVar("UserT", bound=AuthUser)
@@ -74,21 +73,6 @@ class _Guard(SecurityBase, Generic[UserT]):
         if self.sessions_only and isinstance(found, Authenticated):
             raise CredentialNotAcceptedError
         await self.assurance.check_policy(found)
-
-
-@dataclass(frozen=True)
-class NoteOrigin:
-    """Notes where a request to one of our own routes comes from, for the events that it leads to."""
-
-    transport: Transport
-
-    async def __call__(self, connection: HTTPConnection) -> AsyncIterator[None]:
-        """Note it, for as long as the request lasts."""
-        origin.note(self.transport.caller(connection))
-        try:
-            yield
-        finally:
-            origin.clear()
 
 
 class CurrentUser(_Guard[UserT]):

@@ -3,13 +3,16 @@
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
+
+from starlette.requests import HTTPConnection
 
 from piccolo_fastapi_auth.accounts.service import AccountService
 from piccolo_fastapi_auth.admin.service import AdminService
 from piccolo_fastapi_auth.api_keys.service import ApiKeyService
 from piccolo_fastapi_auth.audit.service import Events
 from piccolo_fastapi_auth.backends import AuthBackend, Backends
+from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.login.hooks import LoginHooks
 from piccolo_fastapi_auth.login.service import LoginService
@@ -75,7 +78,7 @@ class Parts(Generic[UserT]):
             clock=chosen.clock,
         )
         self.database = Database(chosen.user_table)
-        self.events = Events(self.database, clock=chosen.clock)
+        self.events = Events(self.database, caller_of=self._caller_of, clock=chosen.clock)
         self.pool = HashPool(
             workers=chosen.settings.hash_concurrency, queue=chosen.settings.hash_queue
         )
@@ -85,6 +88,9 @@ class Parts(Generic[UserT]):
         self._build_gate()
         self._build_mfa(chosen.mfa)
         self._build_flows(chosen.hooks)
+
+    def _caller_of(self, connection: object) -> Caller:
+        return self.transport.caller(cast("HTTPConnection", connection))
 
     def _build_people(self, chosen: Chosen[UserT]) -> None:
         settings, table, clock = chosen.settings, chosen.user_table, chosen.clock

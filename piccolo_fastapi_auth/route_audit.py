@@ -9,7 +9,8 @@ from fastapi.routing import RouteContext, iter_route_contexts
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Host, Mount
 
-from piccolo_fastapi_auth.current_user import NoteOrigin, Public, guard_name
+from piccolo_fastapi_auth.current_user import Public, guard_name
+from piccolo_fastapi_auth.routing import SafeRoute
 
 PUBLIC: Final = "public"
 UNPROTECTED: Final = "none"
@@ -98,7 +99,9 @@ def _row(context: RouteContext, prefix: str, public: set[str]) -> RouteProtectio
                 calls.append(node.call)
             scopes |= set(node.own_oauth_scopes or ())
     guards = list(dict.fromkeys(name for call in calls if (name := guard_name(call))))
-    is_public = path in public or any(isinstance(call, Public | NoteOrigin) for call in calls)
+    # What of ours has no guard is meant to be open; a test of this library holds the list of those.
+    is_ours = isinstance(context.original_route, SafeRoute)
+    is_public = is_ours or path in public or any(isinstance(call, Public) for call in calls)
     protection = " + ".join(guards) or (PUBLIC if is_public else UNPROTECTED)
     methods = tuple(sorted(context.methods or ())) or ("WEBSOCKET",)
     return RouteProtection(path, methods, protection, tuple(sorted(scopes)))

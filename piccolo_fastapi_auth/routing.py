@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
 
-from fastapi import APIRouter, Request, Response, params
+from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
@@ -16,6 +16,7 @@ from starlette.types import Message, Receive, Scope
 
 from piccolo_fastapi_auth.database import unavailable_when_broken
 from piccolo_fastapi_auth.errors import AuthError, InvalidRequestError, PayloadTooLargeError
+from piccolo_fastapi_auth.origin import serving
 from piccolo_fastapi_auth.primitives.passwords import MAX_PASSWORD_LENGTH
 
 MAX_BODY_BYTES = 64 * 1024
@@ -120,7 +121,7 @@ class SafeRoute(APIRoute):
 
         async def handler(request: Request) -> Response:
             try:
-                with unavailable_when_broken():
+                with serving(request), unavailable_when_broken():
                     response = await inner(Request(request.scope, _bounded(request.receive)))
             except HTTPException as error:
                 raise _in_our_shape(error) from error.__cause__
@@ -170,7 +171,6 @@ def new_router(
     marks: Sequence[str] = (),
     operations: str = "",
     lifespan: Lifespan | None = None,
-    dependencies: Sequence[params.Depends] = (),
 ) -> APIRouter:
     """Return a router for one slice: safe routes, bounded bodies, strict content types, refusals documented.
 
@@ -190,7 +190,6 @@ def new_router(
         prefix=prefix,
         tags=["auth"],
         lifespan=lifespan,
-        dependencies=list(dependencies),
         route_class=route_class,
         responses=responses,
         strict_content_type=True,

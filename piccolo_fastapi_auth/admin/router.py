@@ -67,102 +67,34 @@ class AdminRoutes(Generic[UserT]):
 
     def add_to(self, router: APIRouter) -> None:
         """Add the routes."""
-        allowed = [Security(self._guards.admin, scopes=[ADMIN])]
-        acting = [Security(self._guards.admin, scopes=[ADMIN, IMPERSONATE])]
-        add, one = router.add_api_route, "/admin/users/{user_id}"
-        add(
-            "/admin/users",
-            self.list_users,
-            methods=["GET"],
-            response_model=list[PersonOut],
-            dependencies=allowed,
-        )
-        add(
-            "/admin/roles",
-            self.list_roles,
-            methods=["GET"],
-            response_model=list[RoleOut],
-            dependencies=allowed,
-        )
-        add(one, self.get_user, methods=["GET"], response_model=PersonOut, dependencies=allowed)
-        add(
-            f"{one}/deactivate",
-            self.deactivate_user,
-            methods=["POST"],
-            status_code=_NONE,
-            dependencies=allowed,
-        )
-        add(
-            f"{one}/activate",
-            self.activate_user,
-            methods=["POST"],
-            status_code=_NONE,
-            dependencies=allowed,
-        )
-        add(
-            f"{one}/reset-password",
-            self.reset_password,
-            methods=["POST"],
-            status_code=202,
-            dependencies=allowed,
-        )
-        add(
-            f"{one}/sessions",
-            self.list_user_sessions,
-            methods=["GET"],
-            response_model=list[SessionOut],
-            dependencies=allowed,
-        )
-        add(
-            f"{one}/sessions",
-            self.end_user_sessions,
-            methods=["DELETE"],
-            status_code=_NONE,
-            dependencies=allowed,
-        )
-        add(
-            f"{one}/sessions/{{session_id}}",
-            self.end_user_session,
-            methods=["DELETE"],
-            status_code=_NONE,
-            dependencies=allowed,
-        )
-        add(
-            f"{one}/mfa",
-            self.get_user_mfa,
-            methods=["GET"],
-            response_model=FactorsOut,
-            dependencies=allowed,
-        )
-        add(
-            f"{one}/mfa",
-            self.reset_user_mfa,
-            methods=["DELETE"],
-            status_code=_NONE,
-            dependencies=allowed,
-        )
-        add(
-            f"{one}/roles",
-            self.list_user_roles,
-            methods=["GET"],
-            response_model=list[RoleOut],
-            dependencies=allowed,
-        )
-        add(
-            f"{one}/roles/{{role}}",
-            self.grant_role,
-            methods=["PUT"],
-            status_code=_NONE,
-            dependencies=allowed,
-        )
-        add(
-            f"{one}/roles/{{role}}",
-            self.revoke_role,
-            methods=["DELETE"],
-            status_code=_NONE,
-            dependencies=allowed,
-        )
-        add(f"{one}/impersonate", self.impersonate, methods=["POST"], response_model=SignedIn | ActingToken, dependencies=acting)  # fmt: skip
+        guard, one = self._guards.admin, "/admin/users/{user_id}"
+        for method, path, endpoint, model in (
+            ("GET", "/admin/users", self.list_users, list[PersonOut]),
+            ("GET", "/admin/roles", self.list_roles, list[RoleOut]),
+            ("GET", one, self.get_user, PersonOut),
+            ("POST", f"{one}/deactivate", self.deactivate_user, None),
+            ("POST", f"{one}/activate", self.activate_user, None),
+            ("GET", f"{one}/sessions", self.list_user_sessions, list[SessionOut]),
+            ("DELETE", f"{one}/sessions", self.end_user_sessions, None),
+            ("DELETE", f"{one}/sessions/{{session_id}}", self.end_user_session, None),
+            ("GET", f"{one}/mfa", self.get_user_mfa, FactorsOut),
+            ("DELETE", f"{one}/mfa", self.reset_user_mfa, None),
+            ("GET", f"{one}/roles", self.list_user_roles, list[RoleOut]),
+            ("PUT", f"{one}/roles/{{role}}", self.grant_role, None),
+            ("DELETE", f"{one}/roles/{{role}}", self.revoke_role, None),
+        ):
+            router.add_api_route(
+                path, endpoint, methods=[method], response_model=model,
+                status_code=200 if model else _NONE, dependencies=[Security(guard, scopes=[ADMIN])],
+            )  # fmt: skip
+        router.add_api_route(
+            f"{one}/reset-password", self.reset_password, methods=["POST"], status_code=202,
+            dependencies=[Security(guard, scopes=[ADMIN])],
+        )  # fmt: skip
+        router.add_api_route(
+            f"{one}/impersonate", self.impersonate, methods=["POST"], response_model=SignedIn | ActingToken,
+            dependencies=[Security(guard, scopes=[ADMIN, IMPERSONATE])],
+        )  # fmt: skip
 
     def _key(self, text: str) -> object:
         """Read a key from a path; what cannot be one belongs to nobody."""

@@ -1,7 +1,7 @@
 """Writing and reading the trail. The only reader and writer of `auth_event`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Final
@@ -9,7 +9,7 @@ from uuid import UUID
 
 from piccolo.columns import Column
 
-from piccolo_fastapi_auth.audit import origin
+from piccolo_fastapi_auth import origin
 from piccolo_fastapi_auth.audit.delivery import Delivery
 from piccolo_fastapi_auth.audit.event import Action, Event, Outcome, escaped
 from piccolo_fastapi_auth.audit.tables import AuthEvent
@@ -27,8 +27,11 @@ _PERSONAL: Final[dict[Column | str, object]] = {
 class Events:
     """The trail of one ``Auth``."""
 
-    def __init__(self, database: Database, *, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, *, caller_of: Callable[[object], Caller], clock: Clock
+    ) -> None:
         self._database = database
+        self._caller_of = caller_of
         self._clock = clock
         self.delivery = Delivery()
 
@@ -60,9 +63,8 @@ class Events:
         """
         here = origin.current()
         if here is not None:
-            caller, actor = caller or here.caller, here.actor or actor
+            caller, actor = caller or self._caller_of(here.connection), here.actor or actor
             session_id = session_id or here.session_id
-        who = None if anonymous else caller
         if actor is None and outcome == "success" and caller is not None:
             actor = user
         values: dict[str, object] = {
@@ -72,14 +74,16 @@ class Events:
             "user": user,
             "actor": actor,
             "session_id": session_id,
-            "ip": who and who.ip,
-            "user_agent": who and who.user_agent and escaped(who.user_agent),
             "method": method and escaped(method, longest=64),
-            "request_id": caller and caller.request_id and escaped(caller.request_id, longest=64),
+            "request_id": caller and caller.request_id,
             "detail": json.dumps(
-                {name: escaped(str(value)) for name, value in (detail or {}).items()}
+                {name: escaped(str(said)) for name, said in (detail or {}).items()}
             ),
+            **_place(None if anonymous else caller),
         }
+        await self._write(values)
+
+    async def _write(self, values: Mapping[str, object]) -> None:
         async with self._database.atomic():
             row = AuthEvent(**values)  # type: ignore[arg-type] # columns by name, as Piccolo takes them
             written = await AuthEvent.insert(row)
@@ -121,6 +125,12 @@ class Events:
             .returning(AuthEvent.id)
         )
         return len(gone)
+
+
+def _place(caller: Caller | None) -> dict[str, object]:
+    if caller is None:
+        return {"ip": None, "user_agent": None}
+    return {"ip": caller.ip, "user_agent": caller.user_agent and escaped(caller.user_agent)}
 
 
 def _event(row: Row) -> Event:

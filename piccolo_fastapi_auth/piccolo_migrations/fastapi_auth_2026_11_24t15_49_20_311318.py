@@ -1,4 +1,4 @@
-"""Roles, and who acts as somebody else."""
+"""Roles, and who has them."""
 
 from piccolo.apps.migrations.auto.migration_manager import MigrationManager
 from piccolo.columns.base import OnDelete, OnUpdate
@@ -32,7 +32,7 @@ class AuthRole(Table, tablename="auth_role", schema=None):
 
 ID = "2026-11-24T15:49:20:311318"
 VERSION = "1.38.0"
-DESCRIPTION = "roles, and who acts as somebody"
+DESCRIPTION = "roles"
 
 
 async def forwards() -> MigrationManager:
@@ -267,30 +267,6 @@ async def forwards() -> MigrationManager:
             "primary_key": False,
             "unique": False,
             "index": False,
-            "index_method": IndexMethod.btree,
-            "choices": None,
-            "db_column_name": None,
-            "secret": False,
-        },
-        schema=None,
-    )
-
-    manager.add_column(
-        table_class_name="AuthSession",
-        tablename="auth_session",
-        column_name="actor",
-        db_column_name="actor",
-        column_class_name="ForeignKey",
-        column_class=ForeignKey,
-        params={
-            "references": User,
-            "on_delete": OnDelete.cascade,
-            "on_update": OnUpdate.cascade,
-            "target_column": None,
-            "null": True,
-            "primary_key": False,
-            "unique": False,
-            "index": True,
             "index_method": IndexMethod.btree,
             "choices": None,
             "db_column_name": None,

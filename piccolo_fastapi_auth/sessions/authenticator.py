@@ -5,7 +5,7 @@ from typing import Generic, Protocol, TypeVar, cast
 
 from starlette.requests import HTTPConnection
 
-from piccolo_fastapi_auth.audit import origin
+from piccolo_fastapi_auth import origin
 from piccolo_fastapi_auth.authenticated import Authenticated
 from piccolo_fastapi_auth.backends import Backends
 from piccolo_fastapi_auth.database import unavailable_when_broken

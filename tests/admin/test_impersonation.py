@@ -9,7 +9,7 @@ from httpx import AsyncClient
 
 from piccolo_fastapi_auth import Auth, Principal, User
 from piccolo_fastapi_auth.testing import FrozenClock
-from piccolo_fastapi_auth.users.scopes import ADMIN
+from piccolo_fastapi_auth.users.scopes import ADMIN, IMPERSONATE
 from tests.admin.conftest import LogIn
 from tests.fixtures import Browsers, People, Person, bearer, code_of, get_tokens, log_in
 
@@ -68,7 +68,7 @@ async def test_an_administrator_acts_as_somebody_by_token(
     async def acting(principal: Annotated[Principal, Depends(auth.principal)]) -> list[object]:
         return [principal.user_id, principal.actor_id]
 
-    tokens = await get_tokens(client, admin)
+    tokens = await get_tokens(client, admin, scope=f"{ADMIN} {IMPERSONATE}")
     path = f"/auth/admin/users/{alice.id}/impersonate"
     answer = (await client.post(path, headers=bearer(tokens))).json()
 

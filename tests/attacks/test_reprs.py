@@ -16,6 +16,8 @@ from pydantic import BaseModel, SecretStr
 import piccolo_fastapi_auth
 from piccolo_fastapi_auth import Auth, AuthSettings, Session, User
 from piccolo_fastapi_auth.accounts.schemas import ChangePasswordBody, RegisterBody
+from piccolo_fastapi_auth.admin.schemas import ActingToken
+from piccolo_fastapi_auth.admin.service import Acting
 from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.login.schemas import LoginBody, VerifyBody
 from piccolo_fastapi_auth.login.service import Attempt, LoggedIn
@@ -98,6 +100,8 @@ HOLDERS: Final[dict[str, Callable[[], object]]] = {
     "Confirmation": lambda: Confirmation(
         Enrolled(uuid4(), "totp", "", datetime(2026, 1, 1, tzinfo=UTC), None), [MARK], MARK
     ),
+    "Acting": lambda: Acting(identity(), MARK),
+    "ActingToken": lambda: ActingToken(access_token=MARK, expires_in=1, scope=""),
     "NewRecoveryCodes": lambda: NewRecoveryCodes(recovery_codes=[MARK]),
 }
 

@@ -164,3 +164,16 @@ def test_no_page_with_python_is_left_out() -> None:
     }
 
     assert with_python == tried
+
+
+@pytest.mark.parametrize("page", ["audit.md", "roles-and-admin.md"])
+def test_the_blocks_of_a_page_run(folder: Folder, page: str) -> None:
+    """Each by itself, as it stands."""
+    code = [block for block in blocks(DOCS / "how-to" / page) if block.language == "python"]
+
+    for block in code:
+        folder.python(
+            f"import os\nos.environ['PICCOLO_AUTH_SECRET_KEYS'] = '[\"{SECRET}\"]'\n{block.text}"
+        )
+
+    assert len(code) == 2

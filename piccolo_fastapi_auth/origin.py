@@ -1,22 +1,22 @@
 """Where the request that is being served comes from, for the events that it leads to.
 
-Every route of ours notes its caller here before anything else; whoever is found to be logged in is added later. A
-service then records an event in one line, without the request being handed through ten functions to it.
+Every route of ours notes its connection here before anything else; whoever is found to be logged in is added later.
+A service then records an event in one line, without the request being handed through ten functions to it.
 """
 
+import contextlib
+from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from piccolo_fastapi_auth.caller import Caller
-
 
 @dataclass(slots=True)
 class Origin:
-    """A request to one of our routes: its other end, and who is logged in there."""
+    """A request to one of our routes: its connection, and who is logged in there."""
 
-    caller: Caller
+    connection: object
     actor: object = None
     session_id: UUID | None = None
 
@@ -25,14 +25,15 @@ class Origin:
 _ORIGIN: Final[ContextVar[Origin | None]] = ContextVar("piccolo_fastapi_auth.origin", default=None)
 
 
-def note(caller: Caller) -> None:
-    """Begin: this request comes from there."""
-    _ORIGIN.set(Origin(caller))
-
-
-def clear() -> None:
-    """End: what comes next in this task is another request, or none."""
-    _ORIGIN.set(None)
+@contextlib.contextmanager
+def serving(connection: object) -> Iterator[None]:
+    """Note, until the block ends, that this request to a route of ours is being served."""
+    before = _ORIGIN.get()
+    _ORIGIN.set(Origin(connection))
+    try:
+        yield
+    finally:
+        _ORIGIN.set(before)
 
 
 def note_session(session_id: UUID, actor: object) -> bool:
