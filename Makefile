@@ -53,6 +53,7 @@ docs: .venv/.ok
 	$(BIN)/mkdocs build --strict
 
 bench: .venv/.ok
+	$(PIP) --requirement benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks
 
 clean:

@@ -4,7 +4,7 @@ import asyncio
 import importlib
 import sys
 
-ALL = ("event_loop", "login_timing")
+ALL = ("event_loop", "login_timing", "rate_limits")
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Generic
 
@@ -30,6 +30,8 @@ from piccolo_fastapi_auth.current_user import (
     SignedIn,
 )
 from piccolo_fastapi_auth.login.hooks import Hooks, LoginHooks, as_tuple
+from piccolo_fastapi_auth.mail.mailers import ConsoleMailer, Mailer
+from piccolo_fastapi_auth.mail.templates import Overrides
 from piccolo_fastapi_auth.mfa.method import MfaMethod
 from piccolo_fastapi_auth.mfa.methods.recovery_codes import RecoveryCodes
 from piccolo_fastapi_auth.mfa.methods.totp import Totp
@@ -39,9 +41,12 @@ from piccolo_fastapi_auth.parts import Chosen, Parts
 from piccolo_fastapi_auth.primitives.clock import Clock, utc_now
 from piccolo_fastapi_auth.primitives.passwords import PasswordHasher
 from piccolo_fastapi_auth.rate_limits.dependencies import CostFunction, KeyFunction, RateLimit
+from piccolo_fastapi_auth.rate_limits.documentation import document_limits
+from piccolo_fastapi_auth.rate_limits.service import OnStoreFailure
 from piccolo_fastapi_auth.route_audit import RouteProtection, audit_routes
 from piccolo_fastapi_auth.routers import WELL_KNOWN, build_routers, together
 from piccolo_fastapi_auth.routing import Guards, new_router
+from piccolo_fastapi_auth.sessions.rate_limit_keys import KeyName, key_function
 from piccolo_fastapi_auth.settings import AuthSettings
 from piccolo_fastapi_auth.tables import TABLES
 from piccolo_fastapi_auth.users.scopes import Scopes, ScopesOf
@@ -68,6 +73,9 @@ class Auth(Generic[UserT]):
         after_login: Called after a success with ``username``, ``request``, ``user`` and ``session``.
         login_failed: Called after a refusal with ``username`` and ``request``.
         profile_schema: What a person may write with ``PATCH /auth/me``.
+        mailer: Sends mails; by default they are printed, for development.
+        mail_templates: The application's own templates of mails: a folder, or texts by file name.
+        link_urls: For purposes of links in mails the application's own pages, with ``{token}`` in them.
         clock: Returns the present moment, aware; every time in the library comes from it.
         backends: Kinds of credential beside cookie, token and API key, asked in order.
         hasher: Hashes passwords; the default is Argon2id at OWASP's parameters.
@@ -76,7 +84,8 @@ class Auth(Generic[UserT]):
         pydantic.ValidationError: A setting is missing or weak.
         JwtKeyError: A signing key cannot be used.
         UserTableError: ``user_table`` is not the configured one.
-        ValueError: ``profile_schema`` names a column that people must not write.
+        ValueError: ``profile_schema`` names a column that people must not write, a template of a mail or a
+            URL of a link is no good.
     """
 
     def __init__(
@@ -91,6 +100,9 @@ class Auth(Generic[UserT]):
         after_login: Hooks = None,
         login_failed: Hooks = None,
         profile_schema: type[ProfileUpdate] = ProfileUpdate,
+        mailer: Mailer | None = None,
+        mail_templates: Overrides | None = None,
+        link_urls: Mapping[str, str] | None = None,
         clock: Clock = utc_now,
         hasher: PasswordHasher | None = None,
         backends: Sequence[AuthBackend[UserT]] = (),
@@ -115,6 +127,9 @@ class Auth(Generic[UserT]):
                 clock=clock,
                 hasher=hasher or PasswordHasher(),
                 backends=backends,
+                mailer=mailer or ConsoleMailer(),
+                mail_templates=mail_templates,
+                link_urls=link_urls,
             )
         )
         self._show_parts()
@@ -129,6 +144,7 @@ class Auth(Generic[UserT]):
         self.admin = self._parts.admin
         self.public = Public()
         self.origins = self._parts.origins
+        self.outbox = self._parts.outbox
         self.users = self._parts.users
         self.sessions = self._parts.sessions
         self.api_keys = self._parts.api_keys
@@ -139,22 +155,31 @@ class Auth(Generic[UserT]):
         self,
         rate: str,
         *,
-        key: KeyFunction | None = None,
+        key: KeyName | KeyFunction = "address",
         bucket: str | None = None,
         cost: int | CostFunction = 1,
+        on_store_failure: OnStoreFailure | None = None,
     ) -> RateLimit:
         """Return a dependency that allows ``rate`` to each caller: ``Depends(auth.rate_limit("30/minute"))``.
 
         Args:
             rate: Such as ``"5/minute"`` or ``"5/minute;100/day"``.
-            key: Names the caller, sync or async; the client's address by default.
+            key: Who is counted: the client's ``"address"``, the ``"user"`` or the ``"session"`` behind the request,
+                or a function of the connection, sync or async. Whom it cannot name counts by address.
             bucket: Routes with the same bucket share a counter; by default each endpoint has its own.
             cost: How much of the limit a request uses up, or a function of the request.
+            on_store_failure: ``"memory"`` or ``"deny"``; by default what the settings say.
 
         Raises:
             ValueError: An argument can never work, or the rate is misspelt.
         """
-        return self.limiter.limit(rate, key=key, bucket=bucket, cost=cost)
+        return self.limiter.limit(
+            rate,
+            key=key_function(key, self._parts.authenticator),
+            bucket=bucket,
+            cost=cost,
+            on_store_failure=on_store_failure,
+        )
 
     def on(self, action: Action | None, hook: EventHook) -> None:
         """Call ``hook``, sync or async, with every event of an action, or of all with ``None``, after its commit.
@@ -238,13 +263,32 @@ class Auth(Generic[UserT]):
         )
         self.router = together(self.routers, prefix=prefix)
 
-    def install(self, app: FastAPI) -> None:
-        """Add the thin middleware and the OpenAPI details. Optional, and harmless when called twice."""
+    def install(
+        self,
+        app: FastAPI,
+        *,
+        rate_limit: str | RateLimit | None = None,
+        excluded_paths: Iterable[str] = (),
+    ) -> None:
+        """Add the thin middleware and the OpenAPI details. Optional, and harmless when called twice.
+
+        Args:
+            app: Where.
+            rate_limit: What one caller may do in the whole application; see `AuthMiddleware`.
+            excluded_paths: Exact paths that this limit does not count.
+
+        Raises:
+            ValueError: The rate is misspelt, or it was installed with other arguments before.
+        """
+        limit, excluded = self.limiter.global_limit(rate_limit), frozenset(excluded_paths)
+        options = {"auth": self, "rate_limit": limit, "excluded_paths": excluded}
         installed: list[object] = getattr(app.state, "piccolo_fastapi_auth", [])
         if self in installed:
+            if not any(middleware.kwargs == options for middleware in app.user_middleware):
+                raise ValueError("install() was called before, with other arguments")
             return
         app.state.piccolo_fastapi_auth = [*installed, self]
-        app.add_middleware(AuthMiddleware, auth=self)
+        app.add_middleware(AuthMiddleware, auth=self, rate_limit=limit, excluded_paths=excluded)
         settings = self.settings
         describe(
             app,
@@ -253,6 +297,7 @@ class Auth(Generic[UserT]):
             prefix=settings.prefix,
             added=self._added,
         )
+        document_limits(app, everywhere=limit, excluded_paths=excluded)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _: object = None) -> AsyncIterator[None]:

@@ -15,6 +15,7 @@ from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
 from piccolo_fastapi_auth.authenticated import Authenticated
+from piccolo_fastapi_auth.database import unavailable_when_broken
 from piccolo_fastapi_auth.errors import (
     AuthError,
     CredentialNotAcceptedError,
@@ -53,8 +54,9 @@ class _Guard(SecurityBase, Generic[UserT]):
     ) -> Identity[UserT] | Authenticated[UserT]:
         try:
             found = await self.authenticator.anybody(connection)
-            await self._check_scopes(connection, found, scopes)
-            await self._check(found)
+            with unavailable_when_broken():  # the checks may ask the database too
+                await self._check_scopes(connection, found, scopes)
+                await self._check(found)
         except AuthError as error:
             raise refuse(connection, error) from error.__cause__
         return found
@@ -128,7 +130,8 @@ class CurrentPrincipal(_Guard[UserT]):
     ) -> Principal:
         """Return the principal, or refuse."""
         try:
-            principal = await self.authenticator.principal(connection, check=self._check)
+            with unavailable_when_broken():
+                principal = await self.authenticator.principal(connection, check=self._check)
             if not set(security_scopes.scopes) <= set(principal.scopes):
                 raise InsufficientScopeError(security_scopes.scopes)
         except AuthError as error:

@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar, cast
 
 from piccolo.columns import Column
 from piccolo.engine.base import BaseTransaction, Engine
-from piccolo.engine.sqlite import SQLiteEngine, TransactionType
+from piccolo.engine.sqlite import SQLiteEngine, SQLiteTransaction, TransactionType
 from piccolo.query.base import Query
 from piccolo.table import Table
 
@@ -72,7 +72,8 @@ def unavailable_when_broken() -> Iterator[None]:
         yield
     except Exception as error:
         # The exception classes are only known at run time: asyncpg may not be installed.
-        if not isinstance(error, _failures()):
+        # A file that is no database any more is a DatabaseError itself; so are the errors of our own making below it.
+        if not isinstance(error, _failures()) and type(error) is not sqlite3.DatabaseError:
             raise
         hint = " Run: piccolo migrations forwards all" if _lacks_tables(error) else ""
         logger.exception("The database cannot answer: %s.%s", type(error).__name__, hint)
@@ -193,7 +194,7 @@ class Database:
         """Open the reading connection on SQLite; warn when PostgreSQL would connect for every statement."""
         engine = self.engine
         if isinstance(engine, SQLiteEngine):
-            self._reader = cast("_Reader", await engine.get_connection())
+            self._reader = await _connected(engine)
         elif getattr(engine, "pool", None) is None:
             logger.warning(
                 "PostgreSQL without a pool costs a connection a query: await engine.start_connection_pool()"
@@ -206,10 +207,27 @@ class Database:
             await reader.close()
 
 
+async def _connected(engine: SQLiteEngine) -> _Reader:
+    return cast("_Reader", await engine.get_connection())
+
+
+class _SQLiteTransaction(SQLiteTransaction):
+    """A transaction whose connection is closed also when the request is cancelled while it is being opened."""
+
+    async def get_connection(self) -> _Reader:
+        opening = asyncio.ensure_future(_connected(self.engine))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            connection = await opening
+            await connection.close()
+            raise
+
+
 def _begin(engine: Engine[BaseTransaction]) -> BaseTransaction:
     """Return a transaction; on SQLite one that takes the write lock at once, so that no read is upgraded."""
     if isinstance(engine, SQLiteEngine):
-        return engine.transaction(transaction_type=TransactionType.immediate)
+        return _SQLiteTransaction(engine, transaction_type=TransactionType.immediate)
     return engine.transaction()
 
 
@@ -230,7 +248,11 @@ async def _leave(
         )
     except BaseException:
         # COMMIT or ROLLBACK itself failed; Piccolo stops here, with the connection and the variable still set.
-        await _give_back(transaction, engine)
+        # Where only the waiting for the connection's return was cancelled, the return goes on by itself.
+        if not (
+            getattr(transaction, "_committed", False) or getattr(transaction, "_rolled_back", False)
+        ):
+            await _give_back(transaction, engine)
         context = getattr(transaction, "context", None)
         with contextlib.suppress(ValueError, RuntimeError):
             if context is not None:
@@ -239,10 +261,12 @@ async def _leave(
 
 
 async def _give_back(transaction: BaseTransaction, engine: Engine[BaseTransaction]) -> None:
-    """Release the connection that a half-made transaction holds."""
+    """Close the connection that a half-made transaction holds: nobody knows what it is in the middle of."""
     connection = getattr(transaction, "connection", None)
     if connection is None:
         return
-    pool = getattr(engine, "pool", None)
     with contextlib.suppress(Exception):
-        await (pool.release(connection) if pool else connection.close())
+        if isinstance(engine, SQLiteEngine):
+            await connection.close()
+        else:
+            connection.terminate()  # its pool opens another one

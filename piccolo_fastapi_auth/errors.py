@@ -54,6 +54,11 @@ def challenge(error: str | None = None, **parameters: str) -> str:
     return ", ".join([REALM, *(f'{name}="{value}"' for name, value in given.items())])
 
 
+def _waiting(retry_after: timedelta) -> dict[str, str]:
+    """Return ``Retry-After`` in whole seconds (RFC 9110 section 10.2.3), rounded up: never too early, never nothing."""
+    return {"Retry-After": str(max(1, -(-retry_after // timedelta(seconds=1))))}
+
+
 class AuthError(HTTPException):
     """A refusal: the root of this library's errors, and what a log-in hook raises to refuse.
 
@@ -340,8 +345,7 @@ class RateLimitedError(RateLimitExceeded, AuthError):
     ) -> None:
         self.limit = limit
         self.retry_after = retry_after
-        waits = {"Retry-After": str(max(1, -(-retry_after // timedelta(seconds=1))))}
-        AuthError.__init__(self, headers={**waits, **(headers or {})})
+        AuthError.__init__(self, headers={**_waiting(retry_after), **(headers or {})})
 
 
 class TemporarilyUnavailableError(AuthError):
@@ -352,5 +356,4 @@ class TemporarilyUnavailableError(AuthError):
     message = "Try again in a moment."
 
     def __init__(self, *, retry_after: timedelta = timedelta(seconds=2)) -> None:
-        seconds = str(max(1, int(retry_after.total_seconds())))
-        super().__init__(headers={"Retry-After": seconds, **NO_STORE})
+        super().__init__(headers={**_waiting(retry_after), **NO_STORE})

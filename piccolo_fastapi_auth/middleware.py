@@ -1,13 +1,16 @@
-"""The thin middleware, pure ASGI: CSRF for the whole application, and queued headers on the response really sent."""
+"""The thin middleware, pure ASGI: a limit and CSRF for the whole application, and queued headers on the response really sent."""
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from piccolo_fastapi_auth.errors import CsrfFailedError, TemporarilyUnavailableError
-from piccolo_fastapi_auth.rate_limits.headers import with_queued_headers
+from piccolo_fastapi_auth.rate_limits.dependencies import RateLimit
+from piccolo_fastapi_auth.rate_limits.limiter import RateLimiter
+from piccolo_fastapi_auth.rate_limits.middleware import RateLimitMiddleware
 from piccolo_fastapi_auth.transport import Transport
 
 
@@ -19,7 +22,7 @@ class ChecksOrigin(Protocol):
         ...
 
 
-class HasTransport(Protocol):
+class ForMiddleware(Protocol):
     """The part of ``Auth`` that the middleware needs."""
 
     @property
@@ -32,35 +35,57 @@ class HasTransport(Protocol):
         """How credentials travel."""
         ...
 
+    @property
+    def limiter(self) -> RateLimiter:
+        """Where requests are counted."""
+        ...
+
 
 class AuthMiddleware:
-    """Refuses unsafe requests that carry our cookie from a foreign page, also on routes without a guard."""
+    """Limits a whole application, and refuses unsafe requests that carry our cookie from a foreign page.
 
-    def __init__(self, app: ASGIApp, *, auth: HasTransport) -> None:
+    Both hold on routes without a guard, too, on paths that do not exist, and in any ASGI application.
+
+    Args:
+        app: Any ASGI application.
+        auth: The ``Auth`` whose cookie and whose counters they are.
+        rate_limit: What one caller may do in the whole application, such as ``"1000/minute"``; or an
+            ``auth.rate_limit(...)``, to say more. WebSockets are counted as well.
+        excluded_paths: Exact paths that the limit does not count, such as ``/health``.
+
+    Raises:
+        ValueError: The rate is misspelt.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        auth: ForMiddleware,
+        rate_limit: str | RateLimit | None = None,
+        excluded_paths: Iterable[str] = (),
+    ) -> None:
         self._app = app
         self._transport = auth.transport
         self._origins = auth.origins
+        self._limited = RateLimitMiddleware(
+            self._refuse_forgeries,
+            limit=auth.limiter.global_limit(rate_limit),
+            excluded_paths=excluded_paths,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, unless it is a forgery."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        connection = HTTPConnection(scope)
-        if self._transport.has_cookie(connection):
+        """Pass a request on, unless it is one too many or a forgery."""
+        await self._limited(scope, receive, send)
+
+    async def _refuse_forgeries(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self._transport.has_cookie(HTTPConnection(scope)):
             try:
-                await self._origins.check(connection)
+                await self._origins.check(HTTPConnection(scope))
             except (CsrfFailedError, TemporarilyUnavailableError) as error:
                 refusal = JSONResponse(
                     {"detail": error.detail}, error.status_code, headers=error.headers
                 )
                 await refusal(scope, receive, send)
                 return
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = with_queued_headers(scope, list(message.get("headers", ())))
-                message = {**message, "headers": headers}
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
+        await self._app(scope, receive, send)

@@ -40,11 +40,19 @@ def describe(
     A guard is one dependency node for speed, and FastAPI documents one scheme a node. ``added`` are the schemes
     of the application's own backends. Our own routes, under ``prefix``, take no credential without a session.
     """
+    extend(
+        app,
+        lambda schema: _add_alternatives(schema, names, cookie=cookie, prefix=prefix, added=added),
+    )
+
+
+def extend(app: FastAPI, add: Callable[[Json], None]) -> None:
+    """Let ``add`` write into the document; it is called each time, on what FastAPI keeps, so once must be enough."""
     inner = cast("Callable[[], Json]", app.openapi)
 
     def openapi() -> Json:
         schema = inner()
-        _add_alternatives(schema, names, cookie=cookie, prefix=prefix, added=added)
+        add(schema)
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign] # FastAPI documents this as its extension point

@@ -1,8 +1,8 @@
 """The services of one ``Auth``, built in the order in which they need each other."""
 
 import functools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar, cast
 
 from starlette.requests import HTTPConnection
@@ -16,6 +16,11 @@ from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.login.hooks import LoginHooks
 from piccolo_fastapi_auth.login.service import LoginService
+from piccolo_fastapi_auth.mail.links import Links
+from piccolo_fastapi_auth.mail.mail_limit import MailLimit
+from piccolo_fastapi_auth.mail.mailers import ConsoleMailer, Mailer
+from piccolo_fastapi_auth.mail.outbox import Outbox
+from piccolo_fastapi_auth.mail.templates import MailTemplates, Overrides
 from piccolo_fastapi_auth.mfa.assurance import Assurance
 from piccolo_fastapi_auth.mfa.challenge import Challenges
 from piccolo_fastapi_auth.mfa.flows import MfaFlows
@@ -34,6 +39,7 @@ from piccolo_fastapi_auth.primitives.passwords import PasswordHasher
 from piccolo_fastapi_auth.primitives.sealing import Sealer
 from piccolo_fastapi_auth.rate_limits.limiter import RateLimiter
 from piccolo_fastapi_auth.rate_limits.login_guard import LoginGuard
+from piccolo_fastapi_auth.rate_limits.store import BoundedStore
 from piccolo_fastapi_auth.sessions.access_tokens import AccessTokens
 from piccolo_fastapi_auth.sessions.authenticator import Authenticator
 from piccolo_fastapi_auth.sessions.handout import Handout
@@ -64,6 +70,9 @@ class Chosen(Generic[UserT]):
     clock: Clock
     hasher: PasswordHasher
     backends: Sequence[AuthBackend[UserT]] = ()
+    mailer: Mailer = field(default_factory=ConsoleMailer)
+    mail_templates: Overrides | None = None
+    link_urls: Mapping[str, str] | None = None
 
 
 class Parts(Generic[UserT]):
@@ -74,6 +83,10 @@ class Parts(Generic[UserT]):
         self.transport = Transport(chosen.settings)
         self.limiter = RateLimiter(
             chosen.settings.rate_limit_storage,
+            strategy=chosen.settings.rate_limit_strategy,
+            on_store_failure=chosen.settings.rate_limit_on_store_failure,
+            headers=chosen.settings.rate_limit_headers,
+            slowapi_headers=chosen.settings.rate_limit_slowapi_headers,
             trusted_proxies=chosen.settings.trusted_proxies,
             clock=chosen.clock,
         )
@@ -84,6 +97,7 @@ class Parts(Generic[UserT]):
         )
         self.roles = Roles(self.database, declared=self.scopes.declared, clock=chosen.clock)
         self.scopes.by_roles = self.roles.scopes_of
+        self._build_mail(chosen)
         self._build_people(chosen)
         self._build_gate()
         self._build_mfa(chosen.mfa)
@@ -91,6 +105,21 @@ class Parts(Generic[UserT]):
 
     def _caller_of(self, connection: object) -> Caller:
         return self.transport.caller(cast("HTTPConnection", connection))
+
+    def _build_mail(self, chosen: Chosen[UserT]) -> None:
+        settings = chosen.settings
+        self.links = Links(settings, chosen.link_urls)
+        self.outbox = Outbox(
+            chosen.mailer,
+            MailTemplates(chosen.mail_templates),
+            origin=settings.public_origin,
+            clock=chosen.clock,
+        )
+        self.mail_limit = MailLimit(
+            self.limiter,
+            settings.mail_limit_per_address,
+            key=derive_key(settings.secrets[0], purpose="mail limit"),
+        )
 
     def _build_people(self, chosen: Chosen[UserT]) -> None:
         settings, table, clock = chosen.settings, chosen.user_table, chosen.clock
@@ -131,7 +160,11 @@ class Parts(Generic[UserT]):
     def _build_gate(self) -> None:
         settings = self.settings
         keys = [derive_key(secret, purpose="login guard") for secret in settings.secrets]
-        new = functools.partial(LoginGuard, self.limiter.service, keys, clock=self.clock)
+        # A memory of its own: what strangers do to the application's limits must not push out a lock.
+        counters = self.limiter.service.apart(BoundedStore(clock=self.clock))
+        new = functools.partial(
+            LoginGuard, counters, keys, headers=settings.rate_limit_headers, clock=self.clock
+        )
         self.gate = PasswordGate(
             users=self.users,
             passwords=new(
@@ -166,6 +199,7 @@ class Parts(Generic[UserT]):
             sessions=self.sessions,
             guard=self.code_guard,
             events=self.events,
+            gate=self.gate,
         )
         self.prover = Prover(users=self.users, gate=self.gate, mfa=self.mfa, flows=self.mfa_flows)
         self.assurance = Assurance[UserT](self.settings, self.mfa)
@@ -232,6 +266,7 @@ class Parts(Generic[UserT]):
 
     async def close(self) -> None:
         """Close what `open` opened, and what opened itself on first use."""
+        await self.outbox.close()  # first: work before a mail may need the rest
         await self.database.close()
         self.pool.close()
         await self.limiter.aclose()

@@ -7,7 +7,7 @@ from piccolo_fastapi_auth.audit.service import Events
 from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.errors import InvalidCredentialsError
 from piccolo_fastapi_auth.primitives.passwords import PasswordVerdict
-from piccolo_fastapi_auth.rate_limits.login_guard import Attempt, LoginGuard
+from piccolo_fastapi_auth.rate_limits.login_guard import Attempt, LoginGuard, canonical_account
 from piccolo_fastapi_auth.users.service import Candidate, UserService
 from piccolo_fastapi_auth.users.user import AuthUser
 
@@ -39,14 +39,14 @@ class PasswordGate(Generic[UserT]):
         self._codes = codes
 
     async def check(
-        self, password: str, candidate: Candidate | None, *, name: str, caller: Caller
+        self, password: str, candidate: Candidate | None, *, name: str | None, caller: Caller
     ) -> Checked:
         """Count an attempt and check the password.
 
         Args:
             password: What was typed.
             candidate: Whom it may mean, or nobody.
-            name: What was typed as a name; counts where nobody is meant.
+            name: What was typed as a name, if anything was; counts whether somebody is meant or nobody.
             caller: Where the attempt comes from.
 
         Raises:
@@ -54,7 +54,8 @@ class PasswordGate(Generic[UserT]):
             TemporarilyUnavailableError: The hash queue is full or the counters cannot be reached.
         """
         counted = await self._passwords.reserve(
-            account=f"name {name}" if candidate is None else _account(candidate.user_id),
+            account=_name(name) if candidate is None else _account(candidate.user_id),
+            typed=None if candidate is None or name is None else _name(name),
             address=caller.address,
             device_cookie=caller.device_cookie,
         )
@@ -73,7 +74,7 @@ class PasswordGate(Generic[UserT]):
             RateLimitedError: Too many attempts.
         """
         candidate = await self._users.by_id(user_id)
-        checked = await self.check(password, candidate, name=str(user_id), caller=caller)
+        checked = await self.check(password, candidate, name=None, caller=caller)
         if candidate is None or not candidate.active or not checked.verdict.matches:
             await self._events.record(
                 "session.reauthenticated", outcome="failure", user=user_id, method="password"
@@ -114,6 +115,11 @@ class PasswordGate(Generic[UserT]):
     def _device_cookie(self, counted: Attempt) -> str | None:
         """Return the cookie that spares a device the account's counter; nothing where there is no such counter."""
         return self._passwords.device_cookie(counted) if self._passwords.limits_accounts else None
+
+
+def _name(name: str | None) -> str:
+    """Name whom nobody knows."""
+    return f"name {canonical_account(name or '')}"
 
 
 def _account(user_id: object) -> str:

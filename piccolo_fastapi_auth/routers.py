@@ -15,6 +15,7 @@ from piccolo_fastapi_auth.api_keys.router import ApiKeyRoutes
 from piccolo_fastapi_auth.login.oauth import OAuthRoute
 from piccolo_fastapi_auth.login.router import LoginRoutes
 from piccolo_fastapi_auth.mfa.router import MfaRoutes
+from piccolo_fastapi_auth.oauth.router import OAuthServerRoutes
 from piccolo_fastapi_auth.parts import Parts
 from piccolo_fastapi_auth.routing import Guards, QuickRouter, new_router
 from piccolo_fastapi_auth.sessions.router import SessionRoutes
@@ -70,6 +71,9 @@ def build_routers(
         settings=parts.settings, transport=parts.transport, accounts=parts.accounts, users=parts.users,
         authenticator=parts.authenticator, handout=parts.handout, guards=guards, profile_schema=profile_schema,
     ).add_to(routers.accounts)  # fmt: skip
+    OAuthServerRoutes(
+        settings=parts.settings, introspector=parts.introspector, scopes=parts.scopes.declared, guards=guards
+    ).add_to(routers.sessions, well_known=routers.keys)  # fmt: skip
     ApiKeyRoutes(api_keys=parts.api_keys, authenticator=parts.authenticator, guards=guards).add_to(
         routers.api_keys
     )

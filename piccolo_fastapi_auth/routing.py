@@ -65,6 +65,9 @@ class Problem(BaseModel):
 class ProblemResponse(BaseModel):
     """The body of every refusal."""
 
+    # For the document only. FastAPI makes a field of it for each status of each route: a third of the start.
+    model_config = ConfigDict(defer_build=True)
+
     detail: Problem
 
 
@@ -79,7 +82,20 @@ class InvalidInput(BaseModel):
 class InvalidInputResponse(BaseModel):
     """The body of 422: what is wrong with the shape, or why a password was rejected."""
 
+    model_config = ConfigDict(defer_build=True)  # as above
+
     detail: list[InvalidInput] | Problem
+
+
+async def refuse_repeated(request: Request) -> None:
+    """Refuse a form that says something twice (RFC 6749 section 3.2): two readers might choose differently.
+
+    Raises:
+        InvalidRequestError: It does.
+    """
+    form = await request.form()
+    if len(form.multi_items()) != len(form):
+        raise InvalidRequestError("A parameter came twice.")
 
 
 def validation_details(error: RequestValidationError) -> list[dict[str, object]]:

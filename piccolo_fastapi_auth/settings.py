@@ -139,6 +139,19 @@ class AuthSettings(BaseSettings):
         repr=False,  # it may hold a password
         description="Where counters are: `memory://` (this process only), or a Redis or Valkey URI of `limits`.",
     )
+    rate_limit_strategy: Literal["sliding-window-counter", "fixed-window", "moving-window"] = Field(
+        default="sliding-window-counter", description="How limits count."
+    )
+    rate_limit_on_store_failure: Literal["memory", "deny"] = Field(
+        default="memory",
+        description="While the store is down: count in each process, or refuse with 503. Log-in always refuses.",
+    )
+    rate_limit_headers: bool = Field(
+        default=True, description="Whether responses carry `RateLimit-Policy` and `RateLimit`."
+    )
+    rate_limit_slowapi_headers: bool = Field(
+        default=False, description="Whether they carry slowapi's `X-RateLimit-*` too."
+    )
     login_limit_per_ip: str = Field(
         default="20/minute",
         description="Attempts at a secret from one address (one /64 for IPv6); empty is off.",
@@ -186,6 +199,29 @@ class AuthSettings(BaseSettings):
         description="Tokens between services by name: each a text, or `token` (perhaps `sha256:` and its digest) and `scopes`.",
     )
     registration: bool = Field(default=True, description="Whether the public sign-up route exists.")
+    email_code_lifetime: Lifetime = Field(
+        default=timedelta(minutes=10), description="Life of a code sent by mail."
+    )
+    magic_link_lifetime: Lifetime = Field(
+        default=timedelta(minutes=15), description="Life of a link that logs in."
+    )
+    reset_token_lifetime: Lifetime = Field(
+        default=timedelta(hours=1),
+        le=timedelta(hours=1),
+        description="Life of a link to choose a new password.",
+    )
+    verification_token_lifetime: Lifetime = Field(
+        default=timedelta(hours=24),
+        le=timedelta(hours=24),
+        description="Life of a link that confirms an address, or takes a change back.",
+    )
+    invitation_lifetime: Lifetime = Field(
+        default=timedelta(days=7), description="Life of an invitation."
+    )
+    mail_limit_per_address: str = Field(
+        default="5/hour",
+        description="Mails that strangers can cause to one address; empty is off.",
+    )
 
     @field_validator("secret_keys")
     @classmethod

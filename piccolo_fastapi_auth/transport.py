@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from fastapi import WebSocketException, status
+from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
@@ -80,12 +81,12 @@ class Transport:
         """Return the credential that came, or ``None``.
 
         Raises:
-            InvalidRequestError: Two of cookie, token and API key came.
+            InvalidRequestError: Two of cookie, token and API key came, or two cookies that differ.
             InvalidTokenError: The token cannot be one (RFC 6750 section 2.1).
         """
-        cookie = connection.cookies.get(self._cookie)
+        cookies = self._cookies(connection)
         bearer, keys = _bearer(connection), connection.headers.getlist(API_KEY_HEADER)
-        if len(bearer) + len(keys) + (cookie is not None) > 1:
+        if len(bearer) + len(keys) + len(set(cookies)) > 1:
             raise InvalidRequestError
         if bearer or keys:
             token = bearer[0] if bearer else keys[0]
@@ -93,11 +94,23 @@ class Transport:
                 raise InvalidTokenError
             is_key = bool(keys) or token.startswith(API_KEY_START)
             return ApiKeyCredential(token) if is_key else BearerCredential(token)
-        return None if cookie is None else CookieCredential(opaque_tokens.digest(cookie))
+        return CookieCredential(opaque_tokens.digest(cookies[0])) if cookies else None
+
+    def _cookies(self, connection: HTTPConnection) -> list[str]:
+        """Return every value of the session cookie as it was sent: which of two counts is nobody's to guess.
+
+        Starlette takes the last one, strips spaces and undoes quotes and escapes, so one value had many spellings.
+        """
+        pairs = (
+            pair.lstrip().partition("=")
+            for line in connection.headers.getlist("cookie")
+            for pair in line.split(";")
+        )
+        return [value for name, _, value in pairs if name == self._cookie]
 
     def caller(self, connection: HTTPConnection) -> Caller:
         """Return what the connection tells of its other end."""
-        cookie = connection.cookies.get(self._cookie)
+        cookies = self._cookies(connection)
         agent = connection.headers.get("user-agent", "")
         address = client_address(connection.scope, trusted_proxies=self._proxies)
         return Caller(
@@ -105,8 +118,8 @@ class Transport:
             ip=None if address == UNKNOWN else address,
             # Latin-1 from the wire may hold control characters; the row is shown to people.
             user_agent="".join(c for c in agent if c.isprintable())[:_LONGEST_USER_AGENT] or None,
-            cookie_digest=opaque_tokens.digest(cookie) if cookie else None,
-            has_cookie=cookie is not None,
+            cookie_digest=opaque_tokens.digest(cookies[0]) if cookies else None,
+            has_cookie=bool(cookies),
             address=address,
             device_cookie=connection.cookies.get(self._device_cookie),
             request_id=request_id(connection),
@@ -114,7 +127,7 @@ class Transport:
 
     def has_cookie(self, connection: HTTPConnection) -> bool:
         """Say whether a session cookie came, good or bad."""
-        return self._cookie in connection.cookies
+        return bool(self._cookies(connection))
 
     def set_cookie(
         self, response: Response, token: str, *, expires_at: datetime, now: datetime
@@ -151,7 +164,7 @@ class Transport:
             CsrfFailedError: It came from another site.
         """
         if connection.scope["type"] == "websocket":
-            allowed = self._is_ours(connection.headers.get("origin"), connection.headers)
+            allowed = self._is_ours(_all_of(connection.headers, "origin"), connection.headers)
         elif connection.scope["method"] in SAFE_METHODS:
             allowed = True
         else:
@@ -159,8 +172,8 @@ class Transport:
         if not allowed:
             raise CsrfFailedError
 
-    def _may_write(self, headers: Mapping[str, str]) -> bool:
-        site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    def _may_write(self, headers: Headers) -> bool:
+        site, origin = _all_of(headers, "sec-fetch-site"), _all_of(headers, "origin")
         if site is not None:
             return site in {"same-origin", "none"} or origin in self._trusted
         if origin is not None:
@@ -203,6 +216,11 @@ def bearer_token(connection: HTTPConnection) -> str | None:
 def _bearer(connection: HTTPConnection) -> list[str]:
     values = connection.headers.getlist("authorization")
     return [found[1] or "" for value in values if (found := _BEARER.fullmatch(value))]
+
+
+def _all_of(headers: Headers, name: str) -> str | None:
+    """Return a header; one that came twice is read as a list (RFC 9110 section 5.3), which no origin is."""
+    return ", ".join(headers.getlist(name)) if name in headers else None
 
 
 def refuse(connection: HTTPConnection, error: AuthError) -> Exception:

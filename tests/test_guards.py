@@ -103,6 +103,28 @@ async def test_two_credentials_at_once_are_refused(client: AsyncClient, alice: P
             assert (answer.status_code, code_of(answer)) == (400, "invalid_request"), path
 
 
+async def test_a_cookie_has_one_value_and_one_spelling(client: AsyncClient, alice: Person) -> None:
+    """ERR-1, ERR-2: two that differ are 400 in whatever order; quotes, escapes and spaces make another cookie."""
+    value = (await log_in(client, alice)).cookies[COOKIE]
+    client.cookies.clear()
+    good, bad, other = f"{COOKIE}={value}", f"{COOKIE}=x", f"{COOKIE}={'A' * 43}"
+    escaped = "".join(f"\\{ord(character):03o}" for character in value)
+
+    for one, two in ((good, bad), (bad, good), (good, other), (other, good), (good, f"{COOKIE}=")):
+        for headers in ([("cookie", one), ("cookie", two)], [("cookie", f"{one}; {two}")]):
+            for path in (*GUARDED, "/auth/session"):
+                answer = await client.get(path, headers=headers)
+                assert (answer.status_code, code_of(answer)) == (400, "invalid_request"), headers
+    for spelling in (f'"{value}"', f'"{escaped}"', f" {value}", f"{value} ", f"{value}="):
+        answer = await client.get("/user", headers={"cookie": f"a=b; {COOKIE}={spelling}; c=d"})
+        assert (answer.status_code, code_of(answer)) == (401, "invalid_token"), spelling
+    for name in (f"{COOKIE} ", COOKIE.upper(), f"={COOKIE}", f"{COOKIE}%20"):
+        answer = await client.get("/user", headers={"cookie": f"a=b; {name}={value}; c=d"})
+        assert code_of(answer) == "not_authenticated", name
+    for header in (f"a=b; {good};{good}", f"a=b;{good}", f"x; {good}; {COOKIE}-device=y"):
+        assert (await client.get("/user", headers={"cookie": header})).status_code == 200, header
+
+
 async def test_scopes_are_required_and_named(client: AsyncClient, alice: Person) -> None:
     """ERR-1: 403 with the scope in the challenge; a demotion holds on the next request for the user."""
     tokens = await get_tokens(client, alice, scope="posts:read posts:write")
@@ -154,6 +176,19 @@ async def test_who_must_use_a_second_factor_is_nobody_without_it(
             403,
             "mfa_enrolment_required",
         ), path
+
+
+async def test_a_check_that_asks_a_broken_database_is_503(
+    client: AsyncClient, alice: Person
+) -> None:
+    """FLT-3: the session is found, the table of second factors is not: no pass, and no 500."""
+    tokens = await get_tokens(client, alice)
+    await User.raw("ALTER TABLE auth_mfa_method RENAME TO gone")
+
+    answer = await client.get("/mfa", headers=bearer(tokens))
+
+    assert (answer.status_code, code_of(answer)) == (503, "temporarily_unavailable")
+    assert int(answer.headers["retry-after"]) >= 1
 
 
 async def test_equal_guards_are_one_dependency(

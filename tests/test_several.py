@@ -1,10 +1,12 @@
 """Two ``Auth`` objects in one application, and an application mounted in another."""
 
+from typing import Annotated
+
 import pytest
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from httpx import ASGITransport, AsyncClient
 
-from piccolo_fastapi_auth import Auth, AuthSettings
+from piccolo_fastapi_auth import Auth, AuthSettings, User
 from piccolo_fastapi_auth.testing import fast_hasher
 from tests.fixtures import ORIGIN, PASSWORD, SECRET, make_app
 
@@ -59,3 +61,34 @@ async def test_a_mounted_application_protects_its_routes() -> None:
         await client.post("/inner/auth/register", json=ACCOUNT)
         assert (await client.post("/inner/auth/login", json=LOGIN)).status_code == 200
         assert (await client.get("/inner/user")).json() == {"username": "alice"}
+
+
+@pytest.mark.parametrize("install", [True, False], ids=["installed", "bare"])
+@pytest.mark.usefixtures("database")
+async def test_an_application_below_is_guarded_by_the_one_above(*, install: bool) -> None:
+    """The routes that sign in are above, the guards below; refusals keep their shape with no middleware at all."""
+    auth = Auth(AuthSettings(secret_keys=[SECRET]), hasher=fast_hasher())
+    outer, inner = FastAPI(), FastAPI()
+    outer.include_router(auth.router)
+    if install:
+        auth.install(outer)
+    outer.mount("/inner", inner)
+
+    @inner.get("/who")
+    @inner.post("/who")
+    async def who(user: Annotated[User, Depends(auth.current_user)]) -> str:
+        return user.username
+
+    async with AsyncClient(transport=ASGITransport(outer), base_url=ORIGIN) as client:
+        nobody = await client.get("/inner/who")
+        await client.post("/auth/register", json=ACCOUNT)
+        await client.post("/auth/login", json=LOGIN)
+        known = await client.get("/inner/who")
+        foreign = await client.post("/inner/who", headers={"origin": "https://evil.test"})
+
+    assert (nobody.status_code, nobody.json()["detail"]["code"]) == (401, "not_authenticated")
+    assert set(nobody.json()["detail"]) == {"code", "message"}
+    assert nobody.headers["www-authenticate"].startswith("Bearer ")
+    assert nobody.headers["cache-control"] == "no-store"
+    assert known.json() == "alice"
+    assert (foreign.status_code, foreign.json()["detail"]["code"]) == (403, "csrf_failed")

@@ -3,7 +3,7 @@
 from typing import Annotated, Generic, TypeVar
 
 from fastapi import APIRouter, Depends, Form, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from piccolo_fastapi_auth.errors import InvalidRequestError
 from piccolo_fastapi_auth.login.oauth import InvalidScopeError, UnsupportedGrantTypeError
@@ -12,7 +12,7 @@ from piccolo_fastapi_auth.login.service import Attempt, LoginService
 from piccolo_fastapi_auth.mfa.challenge import Wanted
 from piccolo_fastapi_auth.mfa.proof import Prover
 from piccolo_fastapi_auth.mfa.schemas import ProofBody
-from piccolo_fastapi_auth.routing import Guards, Password, Text
+from piccolo_fastapi_auth.routing import Guards, Password, Text, refuse_repeated
 from piccolo_fastapi_auth.sessions.authenticator import Authenticator
 from piccolo_fastapi_auth.sessions.handout import Handout
 from piccolo_fastapi_auth.sessions.schemas import SignedIn, TokenResponse
@@ -26,6 +26,8 @@ UserT = TypeVar("UserT", bound=AuthUser)
 
 class OAuthProblem(BaseModel):
     """An error response (RFC 6749 section 5.2)."""
+
+    model_config = ConfigDict(defer_build=True)  # as ProblemResponse
 
     error: str
     error_description: str
@@ -124,6 +126,7 @@ class LoginRoutes(Generic[UserT]):
         ] = None,
     ) -> Response:
         """Issue tokens for a password or for a refresh token (RFC 6749 sections 4.3 and 6)."""
+        await refuse_repeated(request)
         if self._transport.has_cookie(request):
             await self._authenticator.check_origin(request)
         if grant_type == "password" and username is not None and password is not None:

@@ -5,9 +5,11 @@ from typing import Generic, TypeVar
 from uuid import UUID
 
 from piccolo_fastapi_auth.audit.service import Events
+from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.errors import InvalidCodeError, MfaEnrolmentRequiredError
 from piccolo_fastapi_auth.mfa.service import Enrolled, MfaService
+from piccolo_fastapi_auth.password_gate import PasswordGate
 from piccolo_fastapi_auth.sessions.records import Identity, Session
 from piccolo_fastapi_auth.sessions.service import SessionService
 from piccolo_fastapi_auth.users.code_guard import CodeGuard
@@ -38,6 +40,7 @@ class MfaFlows(Generic[UserT]):
         sessions: SessionService[UserT],
         guard: CodeGuard,
         events: Events,
+        gate: PasswordGate[UserT],
     ) -> None:
         self._events = events
         self._database = database
@@ -45,9 +48,16 @@ class MfaFlows(Generic[UserT]):
         self._users = users
         self._sessions = sessions
         self._guard = guard
+        self._gate = gate
 
     async def confirm(
-        self, identity: Identity[UserT], enrolment_id: UUID, code: str, *, method: str
+        self,
+        identity: Identity[UserT],
+        enrolment_id: UUID,
+        code: str,
+        *,
+        method: str,
+        caller: Caller,
     ) -> Confirmation:
         """Activate an enrolment; every other session ends, and this one's cookie is a new one (ASVS 7.2.4).
 
@@ -58,6 +68,7 @@ class MfaFlows(Generic[UserT]):
         """
         session, user_id = identity.session, identity.session.user_id
         row = await self._mfa.waiting(user_id, enrolment_id, method=method)
+        counted = await self._gate.count_code(user_id, caller)
         await self._guard.reserve(user_id)
         async with self._database.atomic():
             await self._users.hold(user_id)  # of two devices confirmed at once one is the first
@@ -74,6 +85,7 @@ class MfaFlows(Generic[UserT]):
                 cookie = await self._sessions.renew(identity, methods=[method])
             else:  # its answer has no room for new tokens
                 await self._sessions.add_method(session, method)
+        await self._gate.code_was_right(counted)
         enrolled = [one for one in await self._mfa.of_user(user_id) if one.id == enrolment_id]
         return Confirmation(enrolled[0], codes, cookie)
 
@@ -114,15 +126,17 @@ class MfaFlows(Generic[UserT]):
                 "mfa.removed", user=user_id, detail={"factors": "all", "sessions_ended": ended}
             )
 
-    async def prove(self, user_id: object, *, method: str, code: str) -> None:
+    async def prove(self, user_id: object, *, method: str, code: str, caller: Caller) -> None:
         """Check a code of somebody who is logged in already.
 
         Raises:
             InvalidCodeError: It is wrong, or was used.
             RateLimitedError: Too many wrong codes.
         """
+        counted = await self._gate.count_code(user_id, caller)
         await self._guard.reserve(user_id)
         if not await self._mfa.prove(user_id, method=method, code=code):
             await self._mfa.note_failure(user_id, method=method)
             raise InvalidCodeError
         await self._guard.give_back(user_id)
+        await self._gate.code_was_right(counted)

@@ -44,7 +44,7 @@ class Prover(Generic[UserT]):
             if await self._mfa.is_enrolled(user_id):
                 raise MfaRequiredError(extra={"methods": await self._mfa.usable(user_id)})
             return candidate, "password"
-        await self._flows.prove(user_id, method=proof.method, code=proof.code)
+        await self._flows.prove(user_id, method=proof.method, code=proof.code, caller=caller)
         found = await self._users.by_id(user_id)
         if found is None or not found.active:
             raise InvalidCredentialsError

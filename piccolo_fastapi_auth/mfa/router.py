@@ -114,7 +114,10 @@ class MfaRoutes(Generic[UserT]):
         async def confirm(request: Request, response: Response, body: ConfirmBody) -> Confirmed:
             """Finish an enrolment with its first code. Every other session ends, and the cookie is a new one."""
             identity = await self._strong(request)
-            done = await self._flows.confirm(identity, body.id, body.code, method=method.name)
+            caller = self._authenticator.transport.caller(request)
+            done = await self._flows.confirm(
+                identity, body.id, body.code, method=method.name, caller=caller
+            )
             if done.cookie is not None:
                 now = self._authenticator.clock()
                 expires_at = now + self._settings.session_lifetime

@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from typing import Annotated, Generic, TypeVar
 
-from fastapi import APIRouter, Form, Response, Security
+from fastapi import APIRouter, Form, Request, Response, Security
 from fastapi.responses import JSONResponse
 
 from piccolo_fastapi_auth.oauth import metadata
 from piccolo_fastapi_auth.oauth.introspection import Introspector
 from piccolo_fastapi_auth.oauth.schemas import Introspection
-from piccolo_fastapi_auth.routing import Guards, Text
+from piccolo_fastapi_auth.routing import Guards, Text, refuse_repeated
 from piccolo_fastapi_auth.settings import AuthSettings
 from piccolo_fastapi_auth.users.user import AuthUser
 
@@ -49,10 +49,12 @@ class OAuthServerRoutes(Generic[UserT]):
 
     async def introspect(
         self,
+        request: Request,
         token: Annotated[Text, Form(max_length=8192)],
         token_type_hint: Annotated[Text | None, Form(max_length=64)] = None,
     ) -> Introspection:
         """Say whether a token is good right now (RFC 7662), to an API key or static token with `auth:introspect`."""
+        await refuse_repeated(request)
         del token_type_hint  # as for revocation: no two kinds can be mistaken for each other
         return await self._introspector.look(token)
 

@@ -35,7 +35,7 @@ class PublicKey:
 
 
 class UnknownKeyError(InvalidJwtError):
-    """The token names a key that is not in the set: perhaps one that the issuer has just begun to use."""
+    """No key of the set signed the token: perhaps one did that the issuer has just begun to use."""
 
 
 class ForeignExpiredError(InvalidJwtError):
@@ -53,11 +53,9 @@ def read_keys(text: bytes, *, algorithms: Sequence[ForeignAlgorithm]) -> dict[st
         raise ValueError("not a JWK set")
     found: dict[str, PublicKey] = {}
     for described in listed:
-        kid = described.get("kid") if isinstance(described, dict) else None
-        if isinstance(kid, str):
-            key = _public_key(described, algorithms)
-            if key is not None:
-                found[kid] = key
+        key = _public_key(described, algorithms) if isinstance(described, dict) else None
+        if key is not None:
+            found[_kid(described)] = key
     return found
 
 
@@ -67,13 +65,15 @@ def verify(
     """Return all claims of a genuine token for us that has not expired.
 
     Raises:
-        UnknownKeyError: It names a key that is not in ``keys``.
+        UnknownKeyError: None of ``keys`` signed it.
         ForeignExpiredError: It is genuine and too old.
         InvalidJwtError: It is anything else, whatever text it may be.
     """
     try:
         claims = jws.verified(token, keys_for=_chooser(keys), longest=MAX_TOKEN_LENGTH)
         expires_at = _check(claims, issuer=issuer, audience=audience, now=now)
+    except jws.NotSignedError:
+        raise UnknownKeyError("The key is not known.") from None
     except (ValueError, RecursionError, JOSEError):
         raise InvalidJwtError("This is not a valid token.") from None
     if now >= expires_at:
@@ -94,18 +94,29 @@ def claimed_issuer(token: str) -> str | None:
 def _chooser(keys: Mapping[str, PublicKey]) -> Callable[[str], Sequence[Key]]:
     def choose(segment: str) -> Sequence[Key]:
         header = jws.members(segment)
-        kind, kid = header.get("typ", "JWT"), header.get("kid")
+        kind, algorithm = header.get("typ", "JWT"), header.get("alg")
         if "crit" in header or not isinstance(kind, str) or kind.lower() not in _TOKEN_TYPES:
             raise ValueError("an extension that must be understood, or another kind of token")
-        if not isinstance(kid, str) or header.get("alg") not in _KEY_TYPES:
-            raise ValueError("no key is named, or another algorithm")
-        if kid not in keys:
-            raise UnknownKeyError("The key is not known.")
-        if keys[kid].algorithm != header["alg"]:
+        if algorithm not in _KEY_TYPES:
+            raise ValueError("another algorithm")
+        # Without a name the one key of the set is meant (OpenID Connect Core 1.0 section 10.1).
+        named = [keys[kid]] if (kid := _kid(header)) in keys else []
+        chosen = named if "kid" in header else list(keys.values())
+        if len(chosen) != 1:
+            raise jws.NotSignedError("not a key of this set")
+        if chosen[0].algorithm != algorithm:
             raise ValueError("not the algorithm of this key")
-        return (keys[kid].verifier,)
+        return (chosen[0].verifier,)
 
     return choose
+
+
+def _kid(members: Mapping[str, object]) -> str:
+    """Return a key's name; the one key of a set may do without."""
+    kid = members.get("kid", "")
+    if not isinstance(kid, str):
+        raise ValueError("a key's name is text")  # noqa: TRY004  one exception type for all of it
+    return kid
 
 
 def _check(claims: Mapping[str, object], *, issuer: str, audience: str, now: datetime) -> datetime:

@@ -10,6 +10,10 @@ from typing import NoReturn, Protocol
 from piccolo_fastapi_auth.primitives import base64url
 
 
+class NotSignedError(ValueError):
+    """None of the keys signed it."""
+
+
 class Verifier(Protocol):
     """A prebuilt key of python-jose: it knows its algorithm."""
 
@@ -29,7 +33,8 @@ def verified(
         longest: More characters are not even split.
 
     Raises:
-        ValueError: It is malformed or not signed by one of the keys.
+        NotSignedError: None of the keys signed it.
+        ValueError: It is malformed.
         RecursionError: Its JSON is nested too deeply.
         JOSEError: A key could not verify.
     """
@@ -40,7 +45,7 @@ def verified(
     signed = f"{header}.{payload}".encode("ascii")
     proof = base64url.decode(signature)
     if not _is_signed(signed, proof, keys=keys):
-        raise ValueError("not signed by one of these keys")
+        raise NotSignedError("not signed by one of these keys")
     return members(payload)
 
 

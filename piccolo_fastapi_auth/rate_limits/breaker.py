@@ -31,7 +31,8 @@ class CircuitBreaker:
         if self._left_alone_until is None:
             return True
         now = self._clock()
-        if now < self._left_alone_until:
+        # A moment further away than any pause means that the clock was set back.
+        if now < self._left_alone_until <= now + self._longest:
             return False
         self._pause = min(self._pause * 2, self._longest)
         self._left_alone_until = now + self._pause  # the others wait for this one's answer

@@ -123,17 +123,23 @@ class RateLimit:
 
     async def _caller(self, connection: HTTPConnection) -> str:
         """Name the caller: by the key function, else by address."""
-        if self.key is not None:
-            found = self.key(connection)
-            name = found if isinstance(found, str | None) else await found
-            if name:
-                return plain_key(name)
         trusted = self.counting.trusted_proxies
-        return caller_bucket(connection.scope, trusted_proxies=trusted)
+        if self.key is None:
+            return caller_bucket(connection.scope, trusted_proxies=trusted)
+        found = self.key(connection)
+        name = found if isinstance(found, str | None) else await found
+        if name:
+            return plain_key(name)
+        # No name has a slash, so nobody can call himself by somebody's address and use up that one's counter.
+        return f"address/{caller_bucket(connection.scope, trusted_proxies=trusted)}"
 
     def _headers(self, taken: Taken) -> dict[str, str]:
         counting = self.counting
         headers = limit_headers(taken, self.policy) if counting.headers else {}
+        if (
+            not taken.allowed
+        ):  # queued as well: a handler of the application may make its own response
+            headers["Retry-After"] = str(taken.retry_after)
         if counting.slowapi_headers:
             headers |= slowapi_headers(taken, now=counting.clock())
         return headers

@@ -43,15 +43,12 @@ def policy(limits: Sequence[Limit], *, bucket: str | None) -> Policy:
 
 
 def limit_headers(taken: Taken, policy: Policy) -> dict[str, str]:
-    """Return ``RateLimit-Policy``, ``RateLimit`` and, on a refusal, ``Retry-After``."""
+    """Return ``RateLimit-Policy`` and ``RateLimit``."""
     states = []
     for i, (used, wait, reset, _) in enumerate(taken.readings):
         left = max(taken.quotas[i].limit.amount - used, 0)
         states.append(f'"{policy.names[i]}";r={left};t={seconds(wait or reset)}')
-    found = {"RateLimit-Policy": policy.text, "RateLimit": ", ".join(states)}
-    if not taken.allowed:
-        found["Retry-After"] = str(taken.retry_after)
-    return found
+    return {"RateLimit-Policy": policy.text, "RateLimit": ", ".join(states)}
 
 
 def slowapi_headers(taken: Taken, *, now: datetime) -> dict[str, str]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Final, TypedDict, cast, get_args
 
+from fastapi import FastAPI
 from starlette.requests import Request
 
 from piccolo_fastapi_auth.primitives.client_address import caller_bucket, trusted_networks
@@ -16,7 +17,9 @@ from piccolo_fastapi_auth.rate_limits.dependencies import (
     RateLimit,
     plain_key,
 )
+from piccolo_fastapi_auth.rate_limits.documentation import document_limits
 from piccolo_fastapi_auth.rate_limits.limit import parse_limits
+from piccolo_fastapi_auth.rate_limits.middleware import RateLimitMiddleware
 from piccolo_fastapi_auth.rate_limits.remote import RemoteCounters
 from piccolo_fastapi_auth.rate_limits.service import CounterService, OnStoreFailure, Taken
 from piccolo_fastapi_auth.rate_limits.storages import BoundedStorage
@@ -123,6 +126,35 @@ class RateLimiter:
             made
         )  # FastAPI will need it at the first request; a key function without one fails here
         return made
+
+    def install(
+        self,
+        app: FastAPI,
+        *,
+        rate_limit: str | RateLimit | None = None,
+        excluded_paths: Iterable[str] = (),
+    ) -> None:
+        """Put the headers of all limits on every response, errors too, and 429 into OpenAPI. ``Auth.install`` does the same.
+
+        Args:
+            app: Where.
+            rate_limit: What one caller may do in the whole application, 404s and WebSockets included.
+            excluded_paths: Exact paths that this limit does not count.
+
+        Raises:
+            ValueError: the rate is misspelt.
+        """
+        limit, excluded = self.global_limit(rate_limit), frozenset(excluded_paths)
+        app.add_middleware(RateLimitMiddleware, limit=limit, excluded_paths=excluded)
+        document_limits(app, everywhere=limit, excluded_paths=excluded)
+
+    def global_limit(self, rate: str | RateLimit | None) -> RateLimit | None:
+        """Return what ``rate`` means for a whole application: one counter a caller, whatever the path.
+
+        Raises:
+            ValueError: the rate is misspelt.
+        """
+        return self.limit(rate, bucket="application") if isinstance(rate, str) else rate
 
     async def hit(
         self,

@@ -5,6 +5,9 @@ Three counters for a stranger: his address (spraying one password over many acco
 reset the account's counter but not this one). A browser that was fully logged in before has a counter of
 its own instead of the last two, so nobody else can use up its owner's attempts.
 
+An account counts under what was typed, too. Else a spelling that means nobody would have a counter of its
+own, and so tell that the other spelling, which is used up, means somebody.
+
 An attempt is counted *before* the password is checked, all counters or none in one atomic step, and
 given back when the password was right. So of 100 parallel guesses no more than the limit reach the hasher.
 """
@@ -36,7 +39,7 @@ class Attempt:
     account: str
     device: str | None
     taken: Taken
-    lock: str
+    locks: tuple[str, ...]
     personal: tuple[Quota, ...]
     """The counters that this person's own success resets: never the address's (LCK-5)."""
 
@@ -57,6 +60,7 @@ class LoginGuard:
         per_account: Attempts on one account, and on one account from one address or known device;
             ``""`` is off.
         lock: How long an account waits, beside the limit, after each time that it is used up.
+        headers: Whether refusals carry ``RateLimit-Policy`` and ``RateLimit``.
         clock: Returns the present moment.
 
     Raises:
@@ -71,6 +75,7 @@ class LoginGuard:
         per_address: str = "20/minute",
         per_account: str = "5/5 minutes",
         lock: LockRule | None = None,
+        headers: bool = True,
         clock: Clock = utc_now,
         namespace: str = "LOGIN",
     ) -> None:
@@ -81,6 +86,7 @@ class LoginGuard:
         self._per_address = parse_limits(per_address) if per_address else ()
         self._per_account = parse_limits(per_account) if per_account else ()
         self._lock = lock or LockRule()
+        self._headers = headers
         self._clock = clock
         self._namespace = namespace
 
@@ -90,13 +96,19 @@ class LoginGuard:
         return bool(self._per_account)
 
     async def reserve(
-        self, *, account: str, address: str, device_cookie: str | None = None
+        self,
+        *,
+        account: str,
+        address: str,
+        typed: str | None = None,
+        device_cookie: str | None = None,
     ) -> Attempt:
         """Count an attempt, before the secret is looked at.
 
         Args:
             account: Whom the attempt is for: known accounts and unknown names alike.
             address: The caller's address, from ``client_address``.
+            typed: What a known account was called, if somebody typed that: spelt differently it may mean nobody.
             device_cookie: The device cookie that came with the request.
 
         Raises:
@@ -106,17 +118,17 @@ class LoginGuard:
         name = canonical_account(account)
         device = known_device(device_cookie, self._keys, account=name, at=self._clock())
         who, place = self._hidden(name), address_bucket(address)
-        own = f"device/{who}/{device}" if device else f"account/{who}"
-        lock = f"{self._namespace}/{own}"
-        locked = await self._service.locked(lock) if self._per_account else 0
-        personal = self._quotas(own, self._per_account)
-        if device is None:
-            personal += self._quotas(f"pair/{who}/{place}", self._per_account)
+        names = [who] if typed is None else [who, self._hidden(canonical_account(typed))]
+        own = [f"device/{who}/{device}"] if device else [f"account/{one}" for one in names]
+        shared = [] if device else [f"pair/{who}/{place}"]
+        locks = tuple(f"{self._namespace}/{one}" for one in own) if self._per_account else ()
+        locked = max([await self._service.locked(lock) for lock in locks], default=0)
+        personal = tuple(q for one in own + shared for q in self._quotas(one, self._per_account))
         quotas = (*self._quotas(f"address/{place}", self._per_address), *personal)
         taken = await self._service.take(quotas, commit=not locked, on_store_failure="deny")
         if locked or not taken.allowed:
-            raise _refusal(taken, locked)
-        return Attempt(name, device, taken, lock, personal)
+            raise _refusal(taken, locked, headers=self._headers)
+        return Attempt(name, device, taken, locks, personal)
 
     async def give_back(self, attempt: Attempt) -> None:
         """Undo the count: the secret was right, or was never looked at."""
@@ -125,7 +137,8 @@ class LoginGuard:
     async def failed(self, attempt: Attempt) -> bool:
         """Note that the secret was wrong; the last attempt of an account locks it for a while. Say whether it did."""
         if attempt.is_last:
-            await self._service.strike(attempt.lock, self._lock)
+            for lock in attempt.locks:
+                await self._service.strike(lock, self._lock)
         return attempt.is_last
 
     async def succeeded(self, attempt: Attempt) -> bool:
@@ -136,7 +149,7 @@ class LoginGuard:
         """
         await self._service.give_back(attempt.taken)
         await self._service.clear(attempt.personal)
-        return await self._service.unlock(attempt.lock)
+        return any([await self._service.unlock(lock) for lock in attempt.locks])
 
     def device_cookie(self, attempt: Attempt) -> str:
         """Return the device cookie to set after a full log-in."""
@@ -154,14 +167,14 @@ class LoginGuard:
         return hmac.digest(self._keys[0], text, "sha256").hex()[:32]
 
 
-def _refusal(taken: Taken, locked: int) -> RateLimitedError:
+def _refusal(taken: Taken, locked: int, *, headers: bool) -> RateLimitedError:
     """Refuse until the lock is over and every counter allows; never say which of them it was."""
     pairs = zip(taken.quotas, taken.readings, strict=True)
     quota, reading = max(pairs, key=lambda pair: (pair[1].wait, pair[0].limit.seconds))
     reading = reading._replace(used=quota.limit.amount, wait=max(reading.wait, locked))
     worst = Taken(False, (quota,), (reading,), taken.cost, taken.in_memory)  # noqa: FBT003 - refused
-    headers = limit_headers(worst, policy([quota.limit], bucket=_BUCKET))
-    return RateLimitedError(retry_after=timedelta(seconds=worst.retry_after), headers=headers)
+    shown = limit_headers(worst, policy([quota.limit], bucket=_BUCKET)) if headers else {}
+    return RateLimitedError(retry_after=timedelta(seconds=worst.retry_after), headers=shown)
 
 
 def canonical_account(name: str) -> str:

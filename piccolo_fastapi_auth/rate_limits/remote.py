@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 from limits.aio.storage import RedisClusterStorage, RedisSentinelStorage, RedisStorage
 from limits.aio.storage.redis.redispy import RedispyBridge
+from limits.errors import ConfigurationError
 
 from piccolo_fastapi_auth.rate_limits.lock import LockRule
 from piccolo_fastapi_auth.rate_limits.scripts import GIVE_BACK, STRIKE, TAKE
@@ -73,7 +74,7 @@ class RemoteCounters:
         """Read the URI; nothing is opened.
 
         Raises:
-            ValueError: the scheme is unknown.
+            ValueError: the scheme is unknown, or the rest is misspelt.
             ImportError: the client library of that scheme is not installed.
         """
         self._uri = uri
@@ -87,7 +88,11 @@ class RemoteCounters:
         self._library = import_module("valkey" if "valkey" in self._scheme else "redis")
         import_module(f"{self._library.__name__}.asyncio")
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Connected] = WeakKeyDictionary()
-        self._connect()  # what `limits` finds wrong with the URI is found at start-up
+        try:
+            self._connect()  # what `limits` finds wrong with the URI is found at start-up
+        except (ConfigurationError, ValueError) as error:
+            text = str(error).replace(uri, f"{self._scheme}://...")  # it may hold a password
+            raise ValueError(f"the store cannot be used: {text}") from None
 
     async def take(
         self, quotas: Sequence[Quota], *, cost: int, commit: bool

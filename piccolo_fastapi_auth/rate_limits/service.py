@@ -59,6 +59,10 @@ class CounterService:
         self._remote = remote
         self._breaker = breaker
 
+    def apart(self, memory: BoundedStore) -> "CounterService":
+        """Return the same store with another memory: what fills the one cannot push anything out of the other."""
+        return CounterService(memory, self._remote, strategy=self.strategy, breaker=self._breaker)
+
     async def take(
         self,
         quotas: Sequence[Quota],

@@ -8,7 +8,8 @@ Every operation costs O(log n). Expired counters are dropped, a few per hit, soo
 
 1. an expired counter,
 2. the *cold* counter (less than half of its limit used) that expires first,
-3. only when no cold one is left, the *hot* counter that expires first.
+3. only when no cold one is left, the *hot* counter that expires first,
+4. and a lock only when there is nothing but locks.
 
 So a stranger who floods the store with new keys pushes out other one-hit keys, not the counter that is
 stopping somebody: to push that out, ``capacity`` other counters must be driven to half their limit
@@ -17,6 +18,7 @@ first. To stay cold for ever costs him ``capacity`` other keys for every half li
 
 import heapq
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Final, NamedTuple, TypeVar
 
@@ -28,6 +30,9 @@ from piccolo_fastapi_auth.rate_limits.windows import WINDOWS, Reading, Strategy,
 DEFAULT_CAPACITY: Final = 100_000
 _SWEPT_PER_HIT: Final = 4
 _SPARE: Final = 1000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_COLD, _HOT, _LOCK = range(3)
 
 T = TypeVar("T")
 
@@ -49,8 +54,9 @@ class BoundedStore:
         self._capacity = capacity
         self._mutex = Lock()
         self._windows: dict[str, Window] = {}
-        self._cold = _ExpiryQueue()
-        self._hot = _ExpiryQueue()
+        self._queues = _new_queues()
+        self._latest = 0
+        self._set_back = 0
 
     def __len__(self) -> int:
         return len(self._windows)
@@ -79,9 +85,13 @@ class BoundedStore:
         with self._mutex:
             now = self._now()
             for quota, token in zip(quotas, tokens, strict=True):
-                if window := self._windows.get(strategy + quota.key):
-                    length = quota.limit.seconds * 1000
+                key, length = strategy + quota.key, quota.limit.seconds * 1000
+                if window := self._windows.get(key):
                     window.give_back(now, length, cost, token)
+                    if window.weight:
+                        self._file(key, window, quota.limit.amount, length)
+                    else:  # or what never was a guess would keep its place
+                        self._drop(key)
 
     def clear(self, strategy: Strategy, key: str) -> None:
         """Forget one counter."""
@@ -93,7 +103,7 @@ class BoundedStore:
         with self._mutex:
             count = len(self._windows)
             self._windows.clear()
-            self._cold, self._hot = _ExpiryQueue(), _ExpiryQueue()
+            self._queues = _new_queues()
             return count
 
     def locked(self, key: str) -> int:
@@ -137,7 +147,13 @@ class BoundedStore:
             return read(self._now(), self._find(strategy, key))
 
     def _now(self) -> int:
-        return round(self._clock().timestamp() * 1000)
+        """Return the present moment in whole ms; when the clock is set back, time goes on from where it was."""
+        now = (self._clock() - _EPOCH) // _MILLISECOND + self._set_back
+        if now < self._latest:
+            self._set_back += self._latest - now
+            now = self._latest
+        self._latest = now
+        return now
 
     def _find(self, strategy: Strategy, key: str) -> Window:
         return self._windows.get(strategy + key) or WINDOWS[strategy]()
@@ -158,38 +174,38 @@ class BoundedStore:
         return allowed, reading
 
     def _file(self, key: str, window: Window, amount: int, length: int) -> None:
-        """Keep ``window``, in the queue that its temperature and its expiry give."""
+        """Keep ``window``, in the queue that its rank and its expiry give."""
         second = window.expires(length) // 1000 + 1
-        hot = 2 * window.weight >= amount
-        if window.filed_under == second and window.hot == hot:
+        rank = _HOT if 2 * window.weight >= amount else _COLD
+        if isinstance(window, Locked):
+            rank = _LOCK
+        if window.filed_under == second and window.rank == rank:
             return
         if key in self._windows:
-            self._queue(window).discard(window.filed_under, key)
+            self._queues[window.rank].discard(window.filed_under, key)
         elif len(self._windows) >= self._capacity:
             self._evict()
-        window.filed_under, window.hot = second, hot
+        window.filed_under, window.rank = second, rank
         self._windows[key] = window
-        self._queue(window).add(second, key)
-
-    def _queue(self, window: Window) -> "_ExpiryQueue":
-        return self._hot if window.hot else self._cold
+        self._queues[rank].add(second, key)
 
     def _sweep(self, now: int) -> None:
         second = now // 1000
-        for queue in (self._cold, self._hot):
+        for queue in self._queues:
             if queue.seconds and queue.seconds[0] <= second:
                 for _ in range(_SWEPT_PER_HIT):
                     if (key := queue.pop(until=second)) is not None:
                         del self._windows[key]
 
     def _evict(self) -> None:
-        key = self._cold.pop() or self._hot.pop()
-        if key is not None:
-            del self._windows[key]
+        for queue in self._queues:
+            if (key := queue.pop()) is not None:
+                del self._windows[key]
+                return
 
     def _drop(self, key: str) -> None:
         if window := self._windows.pop(key, None):
-            self._queue(window).discard(window.filed_under, key)
+            self._queues[window.rank].discard(window.filed_under, key)
 
 
 class _ExpiryQueue:
@@ -228,3 +244,8 @@ class _ExpiryQueue:
             heapq.heappop(self.seconds)
             self._keys.pop(second, None)
         return None
+
+
+def _new_queues() -> tuple[_ExpiryQueue, ...]:
+    """Return the queues in the order in which they make room: cold, hot, locks."""
+    return tuple(_ExpiryQueue() for _ in (_COLD, _HOT, _LOCK))

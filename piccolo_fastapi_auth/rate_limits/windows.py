@@ -26,13 +26,13 @@ class Reading(NamedTuple):
 
 
 class Window(ABC):
-    """One caller's counter. ``filed_under`` and ``hot`` belong to the store that holds it."""
+    """One caller's counter. ``filed_under`` and ``rank`` belong to the store that holds it."""
 
-    __slots__ = ("filed_under", "hot")
+    __slots__ = ("filed_under", "rank")
 
     def __init__(self) -> None:
         self.filed_under = 0
-        self.hot = False
+        self.rank = 0
 
     @property
     @abstractmethod

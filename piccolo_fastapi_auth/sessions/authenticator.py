@@ -17,6 +17,7 @@ from piccolo_fastapi_auth.errors import (
     SessionExpiredError,
 )
 from piccolo_fastapi_auth.primitives.clock import Clock
+from piccolo_fastapi_auth.rate_limits.headers import queue_headers
 from piccolo_fastapi_auth.sessions.access_tokens import AccessTokens, Principal, UserId
 from piccolo_fastapi_auth.sessions.origin_check import OriginCheck
 from piccolo_fastapi_auth.sessions.records import Identity, Session
@@ -33,6 +34,8 @@ from piccolo_fastapi_auth.users.scopes import Scopes
 from piccolo_fastapi_auth.users.user import AuthUser
 
 UserT = TypeVar("UserT", bound=AuthUser)
+
+VARY = ("Vary", "Authorization, Cookie, Origin")
 
 
 class Keys(Protocol[UserT]):
@@ -89,10 +92,19 @@ class Authenticator(Generic[UserT]):
             memo["found"] = found
         return memo["found"]
 
+    def credential(self, connection: HTTPConnection) -> Credential | None:
+        """Return the credential that came; whatever is answered now depends on it, and no cache may forget that.
+
+        Raises:
+            AuthError: It is not even one.
+        """
+        queue_headers(connection.scope, [VARY])
+        return self.transport.credential(connection)
+
     async def _look_up(
         self, connection: HTTPConnection
     ) -> Identity[UserT] | Authenticated[UserT] | None:
-        credential = self.transport.credential(connection)
+        credential = self.credential(connection)
         chosen = self._backends.choose(connection, credential)
         with unavailable_when_broken():
             if chosen is not None:
@@ -178,9 +190,9 @@ class Authenticator(Generic[UserT]):
         Raises:
             AuthError: No credential came, or it is not good.
         """
-        credential = self.transport.credential(connection)
-        if isinstance(credential, BearerCredential) and self._is_ours(connection, credential):
-            return self._tokens.read(credential.token)
+        own = self._own_token(connection)
+        if own is not None:
+            return own
         found = await self.anybody(connection)
         await check(found)
         scopes = await self.scopes(connection, found)
@@ -198,8 +210,35 @@ class Authenticator(Generic[UserT]):
             actor_id=session.actor_id,
         )
 
-    def _is_ours(self, connection: HTTPConnection, credential: Credential) -> bool:
-        return self._backends.choose(connection, credential) is None
+    def _own_token(self, connection: HTTPConnection) -> Principal | None:
+        """Return what an access token of ours says; ``None`` when none came."""
+        credential = self.credential(connection)
+        if not isinstance(credential, BearerCredential):
+            return None
+        if self._backends.choose(connection, credential) is not None:
+            return None
+        return self._tokens.read(credential.token)
+
+    async def named(self, connection: HTTPConnection) -> tuple[str, str] | None:
+        """Name the person and the session behind a request, for counting; without a session the credential.
+
+        Returns:
+            ``None`` when no credential came.
+
+        Raises:
+            AuthError: One came and is not good.
+        """
+        own = self._own_token(connection)
+        if own is not None:
+            return f"user:{own.user_id}", f"session:{own.session_id}"
+        found = await self.found(connection)
+        if found is None:
+            return None
+        if not isinstance(found, Authenticated):
+            return f"user:{found.session.user_id}", f"session:{found.session.id}"
+        name = f"{found.transport}:{found.credential_id}"
+        user = name if found.user is None else f"user:{_key_of(found.user)}"
+        return user, user if found.credential_id is None else name
 
     async def scopes(
         self, connection: HTTPConnection, found: Identity[UserT] | Authenticated[UserT]
@@ -217,11 +256,13 @@ class Authenticator(Generic[UserT]):
         return held
 
 
+def _key_of(user: AuthUser) -> UserId:
+    return cast("UserId", getattr(user, user._meta.primary_key._meta.name))
+
+
 def _principal_of(found: Authenticated[UserT], scopes: tuple[str, ...]) -> Principal:
-    user = found.user
-    key = None if user is None else getattr(user, user._meta.primary_key._meta.name)
     return Principal(
-        user_id=cast("UserId | None", key),
+        user_id=None if found.user is None else _key_of(found.user),
         session_id=None,
         scopes=scopes,
         methods=found.methods,

@@ -13,7 +13,7 @@ from piccolo_fastapi_auth.errors import (
     NotFoundError,
     ReauthenticationRequiredError,
 )
-from piccolo_fastapi_auth.routing import Guards, Text
+from piccolo_fastapi_auth.routing import Guards, Text, refuse_repeated
 from piccolo_fastapi_auth.sessions.access_tokens import AccessTokens
 from piccolo_fastapi_auth.sessions.authenticator import Authenticator
 from piccolo_fastapi_auth.sessions.handout import Handout
@@ -139,10 +139,12 @@ class SessionRoutes(Generic[UserT]):
 
     async def revoke_token(
         self,
+        request: Request,
         token: Annotated[Text, Form(max_length=8192)],
         token_type_hint: Annotated[Text | None, Form(max_length=64)] = None,
     ) -> Response:
         """Revoke an access or refresh token with its session, or an API key (RFC 7009); an unknown one is no error."""
+        await refuse_repeated(request)
         # The kinds cannot be mistaken for each other, so the hint is not needed (RFC 7009 section 2.1).
         del token_type_hint
         if not (await self._revoke_key(token) or await self._sessions.end_by_refresh_token(token)):

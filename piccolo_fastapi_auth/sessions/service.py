@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 from uuid import UUID, uuid4
 
-from piccolo.columns import Column
 from piccolo.columns.combination import WhereRaw
 from piccolo.custom_types import Combinable
 
@@ -150,7 +149,7 @@ class SessionService(SessionEnds, Generic[UserT]):
                 now=now, grace=self._settings.refresh_grace,
             ):  # fmt: skip
                 case rotation.Verdict.ROTATE:
-                    if await self._rotate(identity, presented.generation, now):
+                    if await self._rotate(identity.session.id, state, now):
                         successor = RefreshState(presented.generation + 1, state.salt, now)
                         return identity, self._refresh_token(identity.session.id, successor)
                     # Another request was first: look again, this token is now the previous one.
@@ -182,19 +181,20 @@ class SessionService(SessionEnds, Generic[UserT]):
             raise InvalidTokenError
         return identity, identity.refresh
 
-    async def _rotate(self, identity: Identity[UserT], generation: int, now: datetime) -> bool:
+    async def _rotate(self, session_id: UUID, state: RefreshState, now: datetime) -> bool:
         """Move one generation on, if nobody else did and the session is still good."""
         rows = await self._database.write(
             AuthSession.update(
                 {
-                    AuthSession.generation: generation + 1,
+                    AuthSession.generation: state.generation + 1,
                     AuthSession.rotated_at: now,
                     AuthSession.last_seen_at: now,
                 }
             )
             .where(
-                AuthSession.id == identity.session.id,
-                AuthSession.generation == generation,
+                AuthSession.id == session_id,
+                AuthSession.generation == state.generation,
+                AuthSession.refresh_salt == state.salt,
                 *self._live(now),
                 self._user_is_active,
             )
@@ -210,32 +210,27 @@ class SessionService(SessionEnds, Generic[UserT]):
         """
         now = self._clock()
         session = identity.session
-        values: dict[Column | str, object] = {
-            AuthSession.authenticated_at: now,
-            AuthSession.last_seen_at: now,
-            AuthSession.expires_at: now + self._settings.session_lifetime,
-            AuthSession.methods: " ".join(dict.fromkeys([*session.methods, *methods])),
-        }
-        if identity.refresh is None:
-            token = opaque_tokens.new_token()
-            values[AuthSession.token_hash] = opaque_tokens.digest(token)
-        else:
-            token = ""
-            values |= {
-                AuthSession.generation: AuthSession.generation + 1,
-                AuthSession.rotated_at: now,
-            }
+        # With its new salt no refresh token made before is genuine any more, and none has grace.
+        secret, digest, salt = self._new_secret(session.id, session.transport)
         rows = await self._database.write(
-            AuthSession.update(values)
+            AuthSession.update(
+                {
+                    AuthSession.token_hash: digest,
+                    AuthSession.refresh_salt: salt,
+                    AuthSession.generation: 0,
+                    AuthSession.rotated_at: None,
+                    AuthSession.authenticated_at: now,
+                    AuthSession.last_seen_at: now,
+                    AuthSession.expires_at: now + self._settings.session_lifetime,
+                    AuthSession.methods: " ".join(dict.fromkeys([*session.methods, *methods])),
+                }
+            )
             .where(AuthSession.id == session.id, *self._live(now), self._user_is_active)
-            .returning(AuthSession.generation)
+            .returning(AuthSession.id)
         )
         if not rows:
             raise SessionExpiredError
-        if identity.refresh is None:
-            return token
-        generation = int(str(rows[0]["generation"]))
-        return self._refresh_token(session.id, RefreshState(generation, identity.refresh.salt, now))
+        return secret
 
     async def reauthenticate(self, identity: Identity[UserT], *, method: str) -> str:
         """Record that the person proved again to be there; return the new secret.

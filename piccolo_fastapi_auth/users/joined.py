@@ -45,8 +45,6 @@ class JoinedUser(Generic[UserT]):
 
     def read(self, row: Row) -> tuple[UserT, bool]:
         """Return the person, and whether their e-mail address is verified."""
-        user = self._user_table(
-            _exists_in_db=True, **{name: row[alias] for alias, name in self._fields}
-        )
+        user = self._user_table.from_row({name: row[alias] for alias, name in self._fields})
         user._role_scopes = tuple(str(row["role_scopes"] or "").split())  # noqa: SLF001 - made here
         return user, bool(user.email) and row["verified_email"] == user.email

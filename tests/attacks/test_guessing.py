@@ -31,11 +31,17 @@ def hasher() -> _CountingHasher:
 
 
 @pytest.fixture
-async def app(database: Engine[Any], clock: FrozenClock, hasher: _CountingHasher) -> FastAPI:
-    """The default limits, and Alice and Bob."""
+def auth_of_app(database: Engine[Any], clock: FrozenClock, hasher: _CountingHasher) -> Auth[User]:
+    """The default limits."""
     del database
     settings = AuthSettings(secret_keys=[SECRET], trusted_proxies=["10.0.0.0/8"])
-    app = make_app(Auth(settings, user_table=User, clock=clock, hasher=hasher))
+    return Auth(settings, user_table=User, clock=clock, hasher=hasher)
+
+
+@pytest.fixture
+async def app(auth_of_app: Auth[User]) -> FastAPI:
+    """Alice and Bob."""
+    app = make_app(auth_of_app)
     for name in ("alice", "bob"):
         account = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
         assert (await at(app).post("/auth/register", json=account)).status_code == 201
@@ -88,6 +94,51 @@ async def test_an_unknown_name_is_counted_like_a_known_one(app: FastAPI) -> None
     assert (
         [a.status_code for a in unknown] == [a.status_code for a in known] == [401] * 5 + [429] * 2
     )
+
+
+@pytest.mark.parametrize("spelling", ["ALICE", "Alice", " alice ", "ａｌｉｃｅ"])
+async def test_a_second_spelling_does_not_tell_who_exists(app: FastAPI, spelling: str) -> None:
+    """ENU-1: a used-up name is used up in every spelling, whether it means somebody, or in that spelling nobody."""
+    for name in ("alice", "nobody"):
+        for number in range(5):
+            assert (await guess(at(app, f"192.0.2.{number}"), name)).status_code == 401
+    other = (
+        spelling.replace("alice", "nobody").replace("ALICE", "NOBODY").replace("Alice", "Nobody")
+    )
+    other = other.replace("ａｌｉｃｅ", "ｎｏｂｏｄｙ")
+
+    known, unknown = [
+        await guess(at(app, f"198.51.100.{n}"), name) for n, name in enumerate((spelling, other))
+    ]
+
+    assert known.status_code == unknown.status_code == 429
+    assert known.headers["retry-after"] == unknown.headers["retry-after"]
+    assert known.json() == unknown.json()
+
+
+async def test_a_second_account_does_not_free_the_first(app: FastAPI) -> None:
+    """LCK-6: whoever owns a name that differs in case only resets nothing of the other's by logging in."""
+    account = {"username": "ALICE", "email": "mallory@example.com", "password": PASSWORD}
+    assert (await at(app).post("/auth/register", json=account)).status_code == 201
+    found = []
+    for number in range(10):
+        found.append((await guess(at(app, f"198.51.100.{number}"))).status_code)
+        await guess(at(app, f"203.0.113.{number}"), "ALICE", PASSWORD)
+
+    assert found == [401] * 5 + [429] * 5
+
+
+async def test_filling_the_memory_of_other_limits_opens_no_lock(
+    app: FastAPI, auth_of_app: Auth[User]
+) -> None:
+    """LCK-3, NET-3: counters of the application's limits, however many and however full, push out none of a log-in."""
+    for number in range(5):
+        await guess(at(app, f"192.0.2.{number}"))
+
+    for number in range(150_000):
+        await auth_of_app.limiter.hit("1/year", key=str(number), bucket="b")
+
+    assert (await guess(at(app, "198.51.100.1"), password=PASSWORD)).status_code == 429
 
 
 async def test_spraying_from_one_address_is_stopped(app: FastAPI, clock: FrozenClock) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import hashlib
 import logging
-from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +14,8 @@ from httpx import AsyncClient, Response
 from piccolo.table import Table
 
 from piccolo_fastapi_auth import Auth, User
-from piccolo_fastapi_auth.primitives import opaque_tokens
+from piccolo_fastapi_auth.api_keys import keys
+from piccolo_fastapi_auth.api_keys.tables import AuthApiKey
 from piccolo_fastapi_auth.sessions.tables import AuthSession
 from piccolo_fastapi_auth.testing import FrozenClock
 from tests.fixtures import (
@@ -32,7 +32,14 @@ from tests.fixtures import (
 COOKIE: Final = "__Host-session"
 WRONG: Final = "a wrong horse in the pantry"
 NEW: Final = "another horse in another pantry"
-SHOWN_ONCE: Final = ("access_token", "refresh_token", "mfa_token", "secret", "recovery_codes")
+SHOWN_ONCE: Final = (
+    "access_token",
+    "refresh_token",
+    "mfa_token",
+    "secret",
+    "recovery_codes",
+    "key",
+)
 
 
 class Safe:
@@ -56,6 +63,8 @@ class Safe:
         for secret in self.secrets:
             yield secret
             yield secret.replace("-", "")
+            if secret.startswith("pfa_"):
+                yield secret.split("_")[2]
             yield secret.rsplit(".", 1)[
                 -1
             ]  # the mac of a refresh token, the proof of an access token
@@ -115,6 +124,18 @@ async def use_second_factors(
     return list(safe.keep(await client.post("/auth/mfa/recovery-codes"))["recovery_codes"])
 
 
+async def use_api_keys(client: AsyncClient, safe: Safe) -> None:
+    """Make a key, use it, roll it over, revoke its successor."""
+    made = safe.keep(await client.post("/auth/api-keys", json={"name": "robot"}))
+    cookies = dict(client.cookies)
+    client.cookies.clear()
+    for key in (made["key"], made["key"][:-1]):
+        await client.get("/user", headers={"X-API-Key": key})
+    client.cookies.update(cookies)
+    rolled = safe.keep(await client.post(f"/auth/api-keys/{made['id']}/rollover"))
+    assert (await client.delete(f"/auth/api-keys/{rolled['id']}")).status_code == 204
+
+
 async def use_everything(client: AsyncClient, new_browser: Browsers, clock: FrozenClock) -> Safe:
     """Walk through every flow once, right and wrong."""
     safe, device = Safe(), new_browser()
@@ -144,7 +165,8 @@ async def use_everything(client: AsyncClient, new_browser: Browsers, clock: Froz
     assert (await client.post("/auth/password/change", json=change)).status_code == 401
     change = {"current_password": PASSWORD, "new_password": NEW}
     assert (await client.post("/auth/password/change", json=change)).status_code == 204
-    for path in ("/auth/session", "/auth/sessions", "/auth/me", "/auth/mfa"):
+    await use_api_keys(client, safe)
+    for path in ("/auth/session", "/auth/sessions", "/auth/me", "/auth/mfa", "/auth/api-keys"):
         assert (await client.get(path)).status_code == 200
     await device.post("/auth/token/revoke", data={"token": tokens["refresh_token"]})
     await device.post("/auth/logout")
@@ -191,6 +213,10 @@ async def test_what_is_stored_cannot_be_presented(
     for row in await AuthSession.select():
         start = f"{row['id']}.{row['generation']}"
         values |= {f"{start}.{row[name]}" for name in ("refresh_salt", "token_hash") if row[name]}
+    for row in await AuthApiKey.select():
+        for secret in (row["secret_hash"], row["secret_hash"][:43]):
+            key = f"pfa_{row['id']}_{secret}"
+            values.add(f"{key}_{keys.checksum(key)}")
     assert len(values) > 40
 
     thief = new_browser()
@@ -199,6 +225,7 @@ async def test_what_is_stored_cannot_be_presented(
         for headers in (
             {b"authorization": b"Bearer " + sent},
             {b"cookie": b"__Host-session=" + sent},
+            {b"x-api-key": sent},
         ):
             assert (await thief.get("/user", headers=headers)).status_code == 401, value
         assert (await refresh(thief, value[:512])).status_code in {401, 422}, value
@@ -228,7 +255,7 @@ async def test_what_looks_like_a_secret_is_in_a_secret_column(
     marked = {f"{t._meta.tablename}.{c._meta.name}" for t in tables for c in t._meta.secret_columns}
     assert marked == {
         "piccolo_user.password", "auth_session.token_hash", "auth_session.refresh_salt", "auth_recovery_code.code_hash",
-        "auth_one_time_token.token_hash", "auth_one_time_token.binding", "auth_mfa_method.state",
+        "auth_one_time_token.token_hash", "auth_one_time_token.binding", "auth_mfa_method.state", "auth_api_key.secret_hash",
     }  # fmt: skip
 
 
@@ -278,22 +305,3 @@ async def test_no_secret_is_logged(
     for secret in safe.parts():
         for spelling in spellings(secret):
             assert spelling not in heard, secret
-
-
-def test_tokens_are_256_random_bits() -> None:
-    """SES-1: ten thousand are unique, evenly spread in each position, and share no part of ten characters."""
-    tokens = [opaque_tokens.new_token() for _ in range(10_000)]
-
-    assert len(set(tokens)) == len(tokens)
-    assert {len(token) for token in tokens} == {43}
-    for position in range(43):
-        seen = Counter(token[position] for token in tokens)
-        kinds, bound = (
-            (64, 156) if position < 42 else (16, 76)
-        )  # p < 1e-9 each: 256 bits end within a character
-        expected = len(tokens) / kinds
-        spread = sum((count - expected) ** 2 / expected for count in seen.values())
-        assert len(seen) == kinds
-        assert spread < bound, position
-    parts = [token[at : at + 10] for token in tokens for at in range(34)]
-    assert len(set(parts)) == len(parts)

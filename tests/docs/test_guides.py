@@ -141,7 +141,7 @@ def test_rotating_the_secret_key(folder: Folder) -> None:
     assert "1 rows" in sealed
 
 
-@pytest.mark.parametrize("page", ["behind-a-browser", "rate-limits"])
+@pytest.mark.parametrize("page", ["behind-a-browser", "rate-limits", "api-keys", "external-issuer"])
 def test_the_python_of_a_page_runs(page: str, folder: Folder) -> None:
     """From top to bottom, as one program."""
     configuration = next(b.text for b in blocks(README) if "APP_REGISTRY" in b.text)
@@ -156,7 +156,9 @@ def test_the_python_of_a_page_runs(page: str, folder: Folder) -> None:
 
 def test_no_page_with_python_is_left_out() -> None:
     """A new how-to page gets a test here."""
-    tried = {"tutorial", "custom-user-table", "testing-your-app", "behind-a-browser", "rate-limits"}
+    tried = {"tutorial", "custom-user-table", "testing-your-app", "behind-a-browser", "rate-limits",
+        "api-keys", "external-issuer",
+    }  # fmt: skip
     with_python = {
         page.stem
         for page in Path(DOCS).rglob("*.md")

@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from typing import Any
+from typing import Any, Final
+from urllib.parse import urlencode
 
 import pytest
 from httpx import ASGITransport, AsyncClient
@@ -13,7 +14,19 @@ from piccolo_fastapi_auth import Auth, AuthError, AuthSettings, User
 from piccolo_fastapi_auth.primitives.passwords import TEST_ONLY, PasswordHasher, PasswordVerdict
 from piccolo_fastapi_auth.sessions.tables import AuthSession
 from piccolo_fastapi_auth.testing import FrozenClock, fast_hasher
-from tests.fixtures import ORIGIN, PASSWORD, SECRET, People, Person, bearer, log_in, make_app
+from tests.fixtures import (
+    ORIGIN,
+    PASSWORD,
+    SECRET,
+    People,
+    Person,
+    bearer,
+    get_tokens,
+    log_in,
+    make_app,
+)
+
+FORM: Final = "application/x-www-form-urlencoded"
 
 
 async def test_every_refusal_is_the_same(client: AsyncClient, sign_up: People) -> None:
@@ -83,6 +96,28 @@ async def test_the_token_endpoint_refuses_as_the_standard_says(
     assert set(answer.json()) == {"error", "error_description"}
     assert answer.headers["cache-control"] == "no-store"
     assert alice.username == "alice"
+
+
+@pytest.mark.parametrize("path", ["/auth/token", "/auth/token/revoke"])
+async def test_a_form_says_everything_once(client: AsyncClient, alice: Person, path: str) -> None:
+    """RFC 6749 section 3.2: whichever of two a reader takes, it is refused; nothing is issued and nothing ended."""
+    tokens = await get_tokens(client, alice)
+    form = (
+        [("token", tokens["refresh_token"])]
+        if path.endswith("revoke")
+        else [("grant_type", "password"), ("username", "alice"), ("password", PASSWORD)]
+    )
+
+    for name, value in form:
+        for again in (value, "x"):
+            answer = await client.post(
+                path, content=urlencode([*form, (name, again)]), headers={"content-type": FORM}
+            )
+            body = answer.json()
+            assert answer.status_code == 400, name
+            assert body.get("error") or body["detail"]["code"] == "invalid_request", name
+
+    assert await AuthSession.count() == 1
 
 
 async def test_an_old_hash_is_upgraded_by_a_log_in(client: AsyncClient, alice: Person) -> None:

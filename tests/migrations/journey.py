@@ -188,9 +188,40 @@ async def stay_and_leave(name: str) -> dict[str, Any]:
     async with auth.lifespan(), browser(app) as client:
         await call(client, "POST", "/auth/login", json={"username": name, "password": PASSWORD})
         hello = await call(client, "GET", "/hello")
+        await live_with_tokens(app, name, hello)
+        assert (await client.get("/hello")).status_code == 401  # the new password ended it
+        await call(client, "POST", "/auth/login", json={"username": name, "password": PASSWORD})
         await call(client, "DELETE", "/auth/me", json={"password": PASSWORD})
         refused = (await client.get("/hello")).status_code
     return {"hello": hello, "refused": refused, "left": await rows_about_people()}
+
+
+async def live_with_tokens(app: FastAPI, name: str, hello: str) -> None:
+    """Whatever the type of the key: tokens, refresh, sessions, a new proof, a profile, a second factor, a new password."""
+    form = {"grant_type": "password", "username": name, "password": PASSWORD}
+    async with browser(app) as client:
+        tokens = await call(client, "POST", "/auth/token", data=form)
+        token = tokens["refresh_token"]
+        tokens = await call(client, "POST", "/auth/refresh", json={"refresh_token": token})
+        client.headers["authorization"] = f"Bearer {tokens['access_token']}"
+        assert await call(client, "GET", "/hello") == hello
+        me = await call(client, "PATCH", "/auth/me", json={"first_name": "Mira"})
+        assert me == await call(client, "GET", "/auth/me")
+        assert hello == f"{name} {me['id']}"
+        sessions = await call(client, "GET", "/auth/sessions")
+        assert [one["current"] for one in sessions] == [True, False]
+        third = await call(client, "POST", "/auth/token", data=form)
+        newest = (await call(client, "GET", "/auth/sessions"))[0]["id"]
+        await call(client, "DELETE", f"/auth/sessions/{newest}")
+        await call(client, "POST", "/auth/token/revoke", data={"token": third["refresh_token"]})
+        await call(client, "POST", "/auth/reauthenticate", json={"password": PASSWORD})
+        assert (await call(client, "POST", "/auth/mfa/totp"))["secret"]
+        change = {"current_password": PASSWORD, "new_password": PASSWORD[::-1]}
+        await call(client, "POST", "/auth/password/change", json=change)
+        change = {"current_password": PASSWORD[::-1], "new_password": PASSWORD}
+        await call(client, "POST", "/auth/password/change", json=change)
+        await call(client, "POST", "/auth/logout")
+        assert (await client.get("/hello")).status_code == 401
 
 
 async def deleted_behind_the_librarys_back() -> dict[str, int]:

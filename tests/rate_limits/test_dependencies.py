@@ -19,7 +19,8 @@ from starlette.websockets import WebSocketDisconnect
 from piccolo_fastapi_auth.errors import RateLimitedError
 from piccolo_fastapi_auth.rate_limits.limiter import RateLimiter
 from piccolo_fastapi_auth.rate_limits.middleware import RateLimitMiddleware
-from tests.rate_limits.conftest import FrozenClock
+from piccolo_fastapi_auth.rate_limits.windows import STRATEGIES, Strategy
+from tests.rate_limits.conftest import FrozenClock, ValkeyServer
 
 
 @pytest.fixture
@@ -385,14 +386,36 @@ async def test_decorated_slowapi_routes_count_in_the_same_place(
     assert found == [200, 200, 200, 200, 429, 429]
 
 
-async def test_an_existing_slowapi_handler_gets_our_refusals(limiter: RateLimiter) -> None:
-    """The application's own 429 page stays."""
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("scheme", ["valkey", "redis"])
+async def test_decorated_slowapi_routes_count_in_the_same_server(
+    valkey_server: ValkeyServer, strategy: Strategy, scheme: str
+) -> None:
+    """As in memory: one counter, whichever strategy; and slowapi's handler answers for both."""
+    limiter = RateLimiter(valkey_server.uri.replace("valkey", scheme), strategy=strategy)
     app = shared_app(limiter)
+
+    found = [await get(app, path) for path in ["/old-sync", "/new"] * 3]
+
+    assert [answer.status_code for answer in found] == [200, 200, 200, 200, 429, 429]
+    assert all(answer.json()["error"].startswith("Rate limit exceeded") for answer in found[4:])
+    await limiter.aclose()
+
+
+@pytest.mark.parametrize("headers", [True, False])
+async def test_an_existing_slowapi_handler_gets_our_refusals(
+    clock: FrozenClock, *, headers: bool
+) -> None:
+    """RLH-1: the application's own 429 page stays, and says when to come back though its handler does not."""
+    limiter = RateLimiter(clock=clock, headers=headers)
+    app = shared_app(limiter)
+    limiter.install(app)
 
     responses = [await get(app, "/new") for _ in range(5)]
 
     assert responses[-1].status_code == 429
     assert responses[-1].json()["error"].startswith("Rate limit exceeded")
+    assert responses[-1].headers["retry-after"] == "60"
 
 
 async def test_a_handler_can_read_which_limit_it_was(limiter: RateLimiter) -> None:
@@ -420,3 +443,47 @@ async def test_a_hidden_dependency_still_limits(limiter: RateLimiter) -> None:
         return "ok"
 
     assert await statuses(app, "/", "/") == [200, 429]
+
+
+async def test_429_is_in_the_openapi_document_with_its_headers(limiter: RateLimiter) -> None:
+    """On each operation that a limit can refuse, by route, router or application; and on no other."""
+    app, router = FastAPI(), APIRouter(dependencies=[Depends(limiter.limit("5/minute"))])
+    router.get("/items/{item}")(endpoint)
+    inner = APIRouter()
+    inner.post("/deep", responses={429: {"description": "My own words."}})(other)
+    router.include_router(inner, prefix="/inner")
+    app.include_router(router, prefix="/api")
+    app.get("/free")(endpoint)
+    app.get("/limited", dependencies=[Depends(limiter.limit("1/minute"))])(endpoint)
+    app.post("/limited")(other)
+    limiter.install(app)
+
+    paths = (await get(app, "/openapi.json")).json()["paths"]
+
+    found = {
+        f"{method} {path}": operation["responses"].get("429", {})
+        for path, item in paths.items()
+        for method, operation in item.items()
+    }
+    assert {name for name, answer in found.items() if answer} == {
+        "get /api/items/{item}", "post /api/inner/deep", "get /limited",
+    }  # fmt: skip
+    assert set(found["get /limited"]["headers"]) == {"Retry-After", "RateLimit-Policy", "RateLimit"}
+    assert found["post /api/inner/deep"]["description"] == "My own words."
+
+
+async def test_with_a_global_limit_every_operation_can_be_refused(clock: FrozenClock) -> None:
+    """But the excluded paths; the headers are those that are really sent."""
+    limiter = RateLimiter(clock=clock, headers=False, slowapi_headers=True)
+    app = FastAPI()
+    app.get("/health")(endpoint)
+    app.get("/")(other)
+    limiter.install(app, rate_limit="4/minute", excluded_paths=["/health"])
+
+    paths = (await get(app, "/openapi.json")).json()["paths"]
+
+    assert "429" not in paths["/health"]["get"]["responses"]
+    declared = set(paths["/"]["get"]["responses"]["429"]["headers"])
+    refused = [await get(app) for _ in range(4)][-1]
+    sent = {name for name in refused.headers if "ratelimit" in name or name == "retry-after"}
+    assert {name.lower() for name in declared} == sent

@@ -82,6 +82,74 @@ def test_a_flood_does_not_open_a_lock(clock: FrozenClock) -> None:
     assert store.locked("account") == 30_000
 
 
+def test_hot_counters_do_not_open_a_lock(clock: FrozenClock) -> None:
+    """LCK-3, NET-3: not even those that outlive it; the attacker has used up a limit of a year, again and again."""
+    store = BoundedStore(clock=clock, capacity=100)
+    (once,) = parse_limits("1/year")
+    store.strike("account", LockRule())
+
+    for i in range(1000):
+        store.take(SLIDING, [Quota(f"flood-{i}", once)])
+
+    assert store.locked("account") == 30_000
+    assert len(store) == 100
+
+
+def test_even_locks_are_bounded(clock: FrozenClock) -> None:
+    """NET-3: with nothing but locks the one that is forgotten first goes."""
+    store = BoundedStore(clock=clock, capacity=10)
+
+    for i in range(30):
+        clock.move(2)
+        store.strike(f"account-{i}", LockRule())
+
+    assert len(store) == 10
+    assert store.locked("account-29") == 30_000
+    assert store.locked("account-0") == 0
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_what_is_given_back_holds_no_place(strategy: Strategy, clock: FrozenClock) -> None:
+    """NET-3: hits that never were guesses (the hash queue was full) push nobody out, however many there were."""
+    store = BoundedStore(clock=clock, capacity=100)
+    while hit(store, "attacker", strategy):
+        pass
+    quota = Quota("half", FIVE_A_MINUTE)
+    kept = store.take(strategy, [quota])[1][0].token
+
+    for i in range(1000):
+        quotas = [Quota(f"flood-{i}", FIVE_A_MINUTE)]
+        taken = [store.take(strategy, quotas)[1][0].token for _ in range(3)]
+        for token in taken:
+            store.give_back(strategy, quotas, [token], cost=1)
+
+    assert len(store) == 2
+    assert not hit(store, "attacker", strategy)
+    store.give_back(strategy, [quota], [kept], cost=1)
+    assert len(store) == 1
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_clock_that_is_set_back_stops_nobody_for_long(
+    strategy: Strategy, clock: FrozenClock
+) -> None:
+    """RLH-1: time goes on from where it was: no free hits, and no hour of waiting."""
+    store = BoundedStore(clock=clock)
+    quotas = [Quota("k", FIVE_A_MINUTE)]
+    while hit(store, "k", strategy):
+        clock.move(1)
+    store.strike("k", LockRule())
+
+    clock.move(-3600)
+
+    allowed, (reading,) = store.take(strategy, quotas)
+    assert not allowed
+    assert reading.wait <= 60_000
+    assert store.locked("k") == 30_000
+    clock.move(reading.wait / 1000)
+    assert hit(store, "k", strategy)
+
+
 def test_when_all_are_hot_the_one_that_expires_first_goes(clock: FrozenClock) -> None:
     """NET-3: bounded, whatever happens."""
     store = BoundedStore(clock=clock, capacity=10)

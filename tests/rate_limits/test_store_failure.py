@@ -1,12 +1,15 @@
 """Rule 5: a store that is down is never a pass, and never an unlimited one."""
 
+import functools
 import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import cast
 
 import anyio
 import pytest
+import valkey
 from fastapi import Depends, FastAPI, WebSocket
 from httpx2 import ASGITransport, AsyncClient
 from starlette.testclient import TestClient
@@ -230,16 +233,45 @@ def test_after_a_failure_the_store_is_left_alone_for_longer_each_time(clock: Fro
     assert not breaker.is_open
 
 
+def test_a_clock_that_is_set_back_does_not_keep_the_store_away(clock: FrozenClock) -> None:
+    """An hour of 503 would be worse than one call too early."""
+    breaker = CircuitBreaker(clock=clock)
+    breaker.failed()
+
+    clock.move(-3600)
+
+    assert breaker.may_call()
+    assert not breaker.may_call()
+
+
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[ValkeyServer]:
-    options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
-    server = ValkeyServer(tmp_path, options)
-    server.start()
-    with server.client() as client:
-        client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-        wait_until(lambda: "ok" in str(client.cluster("INFO")["cluster_state"]))
-    yield server
-    server.stop()
+    """Three nodes with a third of the slots each; the first one."""
+    nodes = [_node(tmp_path / name) for name in ("a", "b", "c")]
+    first = nodes[0]
+    for number, node in enumerate(nodes):
+        with node.client() as client:
+            slots = (16384 * number // 3, 16384 * (number + 1) // 3 - 1)
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", *slots)
+            client.execute_command("CLUSTER", "MEET", "127.0.0.1", first.port, first.options[-1])
+    for node in nodes:
+        with node.client() as client:
+            wait_until(functools.partial(_is_whole, client))
+    yield first
+    for node in nodes:
+        node.stop()
+
+
+def _node(folder: Path) -> ValkeyServer:
+    folder.mkdir()
+    node = ValkeyServer(folder, ("--cluster-enabled", "yes", "--cluster-port", str(free_port())))
+    node.start()
+    return node
+
+
+def _is_whole(client: valkey.Valkey) -> bool:
+    info = cast("dict[str, str]", client.cluster("INFO"))
+    return info["cluster_state"] == "ok" and info["cluster_known_nodes"] == "3"
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -255,6 +287,11 @@ async def test_a_cluster_counts(cluster: ValkeyServer, strategy: Strategy, schem
 
     assert [answer.allowed for answer in answers] == [True, True, False, False]
     assert answers[-1].readings[0].used == 2
+    others = [
+        (await limiter.hit("1/day", key=f"k{i}", bucket="b", on_store_failure="deny")).allowed
+        for i in range(20)
+    ]
+    assert others == [True] * 20  # on all three nodes
     await limiter.give_back(answers[0])
     assert await hit(limiter, "deny", "3/day;2/hour")
     assert await limiter.service.strike("a", LockRule()) == 30_000

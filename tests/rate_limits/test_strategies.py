@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import anyio
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from piccolo_fastapi_auth.rate_limits.limit import parse_limits
 from piccolo_fastapi_auth.rate_limits.limiter import RateLimiter
-from piccolo_fastapi_auth.rate_limits.service import Taken
+from piccolo_fastapi_auth.rate_limits.service import Taken, seconds
 from piccolo_fastapi_auth.rate_limits.store import BoundedStore, Quota
 from piccolo_fastapi_auth.rate_limits.windows import STRATEGIES, SlidingWindow, Strategy, Window
 from tests.rate_limits.conftest import FrozenClock, ValkeyServer
@@ -229,6 +230,31 @@ def test_waiting_exactly_as_told_is_enough_and_a_millisecond_less_is_not(
         assert not store.take(strategy, quotas, cost=cost, commit=False)[0]
         clock.move(1 / 1000)
         assert store.take(strategy, quotas, cost=cost, commit=False)[0]
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    pauses=st.lists(st.integers(0, 9_000_000), min_size=1, max_size=20),
+    start=st.integers(0, 2 * 10**15),
+)
+def test_microseconds_do_not_make_retry_after_a_lie(
+    strategy: Strategy, pauses: list[int], start: int
+) -> None:
+    """RLH-1: in whole seconds, whatever the moment: as told is enough, and a second less is not."""
+    clock = FrozenClock(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=start))
+    store = BoundedStore(clock=clock)
+    quotas = [Quota("k", limit) for limit in parse_limits("2/7 seconds")]
+    for pause in pauses:
+        clock.now += timedelta(microseconds=pause)
+        allowed, (reading,) = store.take(strategy, quotas)
+        if not allowed:
+            whole = seconds(reading.wait)
+            clock.move(whole - 1)
+            assert not store.take(strategy, quotas, commit=False)[0]
+            clock.move(1)
+            assert store.take(strategy, quotas, commit=False)[0]
 
 
 @settings(max_examples=100, deadline=None)

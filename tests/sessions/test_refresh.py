@@ -1,5 +1,6 @@
 """Rotating refresh tokens (RFC 9700 section 4.14.2), over HTTP."""
 
+import asyncio
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -33,6 +34,46 @@ async def test_within_the_grace_the_previous_token_gives_the_same_successor(
 
     assert answers[0]["refresh_token"] == answers[1]["refresh_token"]
     assert (await refresh(client, answers[1]["refresh_token"])).status_code == 200
+
+
+@pytest.mark.parametrize("first_delivered", [0, 1], ids=["in-order", "reversed"])
+async def test_answers_may_arrive_in_any_order(
+    client: AsyncClient, alice: Person, clock: FrozenClock, first_delivered: int
+) -> None:
+    """RFT-4: two tabs refresh at once into one jar; whichever answer lands last, both tabs go on from it."""
+    jar = (await get_tokens(client, alice))["refresh_token"]
+    for _ in range(3):
+        answers = await asyncio.gather(*(refresh(client, jar) for _ in range(2)))
+        order = (answers[first_delivered], answers[1 - first_delivered])
+        for answer in order:
+            assert answer.status_code == 200
+            jar = answer.json()["refresh_token"]
+        clock.move(timedelta(seconds=11))  # beyond the grace: only the newest is good now
+
+    assert (await refresh(client, jar)).status_code == 200
+    assert await AuthSession.count() == 1
+
+
+async def test_one_old_token_in_many_hands_ends_its_session_only(
+    client: AsyncClient, alice: Person, clock: FrozenClock
+) -> None:
+    """RFT-1: twenty at once, beside the owner's own refresh: the family is gone, the other device is not."""
+    for _ in range(3):
+        first, other = await get_tokens(client, alice), await get_tokens(client, alice)
+        second = (await refresh(client, first["refresh_token"])).json()
+        clock.move(timedelta(seconds=10))
+
+        answers = await asyncio.gather(
+            refresh(client, second["refresh_token"]),
+            *(refresh(client, first["refresh_token"]) for _ in range(20)),
+        )
+
+        codes = {code_of(answer) for answer in answers[1:]}
+        assert codes <= {"token_reused", "invalid_token"}
+        assert "token_reused" in codes
+        assert await AuthSession.count() == 1
+        assert (await refresh(client, other["refresh_token"])).status_code == 200
+        await AuthSession.delete(force=True)
 
 
 async def test_reuse_after_the_grace_ends_that_session_and_no_other(

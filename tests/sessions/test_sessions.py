@@ -55,6 +55,31 @@ async def test_many_requests_write_the_last_use_once_a_minute(
     assert second == {"last_seen_at": clock()}
 
 
+COUNT_WRITES = {
+    "sqlite": ["CREATE TRIGGER noted AFTER UPDATE ON auth_session BEGIN INSERT INTO writes VALUES (1); END"],
+    "postgres": [
+        "CREATE FUNCTION note() RETURNS trigger AS 'BEGIN INSERT INTO writes VALUES (1); RETURN NULL; END' LANGUAGE plpgsql",
+        "CREATE TRIGGER noted AFTER UPDATE ON auth_session FOR EACH ROW EXECUTE FUNCTION note()",
+    ],
+}  # fmt: skip
+
+
+async def test_parallel_requests_write_the_last_use_once(
+    client: AsyncClient, alice: Person, clock: FrozenClock, engine_kind: str
+) -> None:
+    """SES-4: the database itself counts: a hundred requests after a minute are one write, and then none."""
+    await log_in(client, alice)
+    for statement in ("CREATE TABLE writes (n int)", *COUNT_WRITES[engine_kind]):
+        await AuthSession.raw(statement)
+
+    for minutes in (1, 2):
+        clock.move(timedelta(minutes=1))
+        for _ in range(2):
+            answers = await asyncio.gather(*(client.get("/user") for _ in range(25)))
+            assert {answer.status_code for answer in answers} == {200}
+        assert await AuthSession.raw("SELECT count(*) AS n FROM writes") == [{"n": minutes}]
+
+
 async def test_a_session_in_use_ends_at_its_absolute_life(
     client: AsyncClient, alice: Person, clock: FrozenClock
 ) -> None:
@@ -90,7 +115,7 @@ async def test_reauthentication_gives_a_new_cookie_and_a_new_life(
 async def test_reauthentication_with_a_token_gives_new_tokens(
     client: AsyncClient, alice: Person, clock: FrozenClock
 ) -> None:
-    """SUD-1: stale is refused with the age that is wanted; a new proof makes it fresh."""
+    """SUD-1, SES-3: a new proof makes it fresh and its tokens new; the old refresh token has no grace."""
     tokens = await get_tokens(client, alice)
     clock.move(timedelta(minutes=10, seconds=1))
     tokens = (await refresh(client, tokens["refresh_token"])).json()
@@ -109,6 +134,7 @@ async def test_reauthentication_with_a_token_gives_new_tokens(
     assert code_of(wrong) == "invalid_credentials"
     assert renewed.json()["refresh_token"] != tokens["refresh_token"]
     assert (await client.get("/fresh", headers=bearer(renewed.json()))).status_code == 200
+    assert code_of(await refresh(client, tokens["refresh_token"])) == "invalid_token"
     assert (await refresh(client, renewed.json()["refresh_token"])).status_code == 200
 
 
@@ -249,6 +275,9 @@ async def test_a_person_who_is_gone_is_refused_at_once(
     assert (await refresh(other, tokens["refresh_token"])).status_code == 401
 
 
+@pytest.mark.parametrize(
+    "engine_kind", ["sqlite"], indirect=True
+)  # PostgreSQL: two processes, beside this
 @pytest.mark.parametrize("settings_changes", [{}, {"refresh_grace": 0}], ids=["grace", "strict"])
 async def test_fifty_parallel_refreshes_have_one_successor(
     client: AsyncClient, alice: Person, settings_changes: dict[str, int]

@@ -231,6 +231,36 @@ async def test_no_refusal_is_cached(app: FastAPI, client: AsyncClient) -> None:
         assert refused > 20
 
 
+async def test_what_depends_on_the_credential_says_so(
+    client: AsyncClient, new_browser: Browsers, alice: Person
+) -> None:
+    """CCH-1: ``Vary`` on every guarded route, the application's own included, with a credential, a bad one or none."""
+    await log_in(client, alice)
+    token = bearer(await get_tokens(new_browser(), alice))
+    nobody = new_browser()
+    paths = (
+        "/user",
+        "/optional",
+        "/principal",
+        "/whose-session",
+        "/posts",
+        "/fresh",
+        "/verified",
+        "/auth/session",
+    )
+
+    for path in paths:
+        for answer in (
+            await client.get(path),
+            await nobody.get(path, headers=token),
+            await nobody.get(path, headers={"authorization": "Bearer x"}),
+            await nobody.get(path),
+        ):
+            assert answer.headers.get_list("vary") == ["Authorization, Cookie, Origin"], path
+    for answer in (await client.get("/public"), await nobody.get("/.well-known/jwks.json")):
+        assert "vary" not in answer.headers
+
+
 async def test_refusals_of_a_good_credential_are_not_cached(
     client: AsyncClient, alice: Person, clock: FrozenClock
 ) -> None:

@@ -153,6 +153,23 @@ async def test_an_origin_of_another_scheme_is_foreign(
     assert_verdict(answer, allowed=False, what=origin)
 
 
+@pytest.mark.parametrize("install", [True, False], ids=["installed", "bare"])
+async def test_a_header_that_came_twice_is_foreign(
+    auth: Auth[User], client: AsyncClient, alice: Person, *, install: bool
+) -> None:
+    """CSR-1: a proxy in between may have read the other one."""
+    page = browser(bare_app(auth, install=install), (await log_in(client, alice)).cookies[COOKIE])
+    pairs = {
+        "origin": (ORIGIN, "https://evil.test"),
+        "sec-fetch-site": ("same-origin", "cross-site"),
+    }
+
+    for name, values in pairs.items():
+        for both in (values, values[::-1], values[:1] * 2):
+            answer = await page.post("/guarded", headers=[(name, value) for value in both])
+            assert_verdict(answer, allowed=False, what=both)
+
+
 async def test_safe_requests_and_tokens_are_exempt(
     auth: Auth[User], client: AsyncClient, new_browser: Browsers, alice: Person
 ) -> None:
