@@ -6,6 +6,7 @@ from piccolo_fastapi_auth.authenticated import Authenticated
 from piccolo_fastapi_auth.backends import AuthBackend
 from piccolo_fastapi_auth.errors import AuthError
 from piccolo_fastapi_auth.external_issuer import ExternalIssuer
+from piccolo_fastapi_auth.mfa.methods.email_code import EmailCode
 from piccolo_fastapi_auth.mfa.methods.recovery_codes import RecoveryCodes
 from piccolo_fastapi_auth.mfa.methods.totp import Totp
 from piccolo_fastapi_auth.middleware import AuthMiddleware
@@ -23,6 +24,7 @@ __all__ = [
     "AuthSettings",
     "AuthUser",
     "Authenticated",
+    "EmailCode",
     "ExternalIssuer",
     "Principal",
     "ProfileUpdate",

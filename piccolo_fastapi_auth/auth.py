@@ -18,6 +18,8 @@ from piccolo_fastapi_auth.audit.delivery import EventHook
 from piccolo_fastapi_auth.audit.event import Action
 from piccolo_fastapi_auth.audit.tables import BY_USER, AuthEvent
 from piccolo_fastapi_auth.backends import AuthBackend
+from piccolo_fastapi_auth.breaches import BreachCheck
+from piccolo_fastapi_auth.captcha import Captcha, CaptchaGuard, PasswordGrantCaptchaGuard
 from piccolo_fastapi_auth.current_user import (
     Admin,
     CurrentPrincipal,
@@ -76,6 +78,8 @@ class Auth(Generic[UserT]):
         mailer: Sends mails; by default they are printed, for development.
         mail_templates: The application's own templates of mails: a folder, or texts by file name.
         link_urls: For purposes of links in mails the application's own pages, with ``{token}`` in them.
+        breach_check: Knows stolen passwords, such as ``PwnedPasswords``; by default nobody is asked.
+        captcha: Stands before sign up, log-in and forgotten passwords, such as ``Turnstile``; by default none.
         clock: Returns the present moment, aware; every time in the library comes from it.
         backends: Kinds of credential beside cookie, token and API key, asked in order.
         hasher: Hashes passwords; the default is Argon2id at OWASP's parameters.
@@ -103,6 +107,8 @@ class Auth(Generic[UserT]):
         mailer: Mailer | None = None,
         mail_templates: Overrides | None = None,
         link_urls: Mapping[str, str] | None = None,
+        breach_check: BreachCheck | None = None,
+        captcha: Captcha | None = None,
         clock: Clock = utc_now,
         hasher: PasswordHasher | None = None,
         backends: Sequence[AuthBackend[UserT]] = (),
@@ -130,6 +136,8 @@ class Auth(Generic[UserT]):
                 mailer=mailer or ConsoleMailer(),
                 mail_templates=mail_templates,
                 link_urls=link_urls,
+                breach_check=breach_check,
+                captcha=captcha,
             )
         )
         self._show_parts()
@@ -150,6 +158,7 @@ class Auth(Generic[UserT]):
         self.api_keys = self._parts.api_keys
         self.mfa = self._parts.mfa
         self.mfa_flows = self._parts.mfa_flows
+        self.operators = self._parts.operators
 
     def rate_limit(
         self,
@@ -234,7 +243,11 @@ class Auth(Generic[UserT]):
 
     def _own_guards(self) -> Guards:
         """Make the guards of our own routes, which take no credential without a session."""
-        age = self.settings.reauthentication_age
+        age, captcha, transport = (
+            self.settings.reauthentication_age,
+            self._parts.captcha,
+            self.transport,
+        )
         return Guards(
             signed_in=SignedIn(*self._guard_parts),
             current_user=CurrentUser(*self._guard_parts, sessions_only=True),
@@ -243,6 +256,8 @@ class Auth(Generic[UserT]):
             machine=Machine(
                 *self._guard_parts[:2], self._names.api_key, APIKeyHeader(name="X-API-Key").model
             ),
+            human=(CaptchaGuard(captcha, transport),) if captcha else (),
+            human_password=(PasswordGrantCaptchaGuard(captcha, transport),) if captcha else (),
         )
 
     def _build_routers(self, profile_schema: type[ProfileUpdate]) -> None:

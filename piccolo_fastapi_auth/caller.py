@@ -18,3 +18,4 @@ class Caller:
     address: str = "unknown"
     device_cookie: str | None = field(default=None, repr=False)
     request_id: str | None = None
+    trust_cookie: str | None = field(default=None, repr=False)

@@ -1,11 +1,15 @@
 """``piccolo fastapi_auth <command>``: what an operator does by hand."""
 
+import contextlib
+import getpass
 import importlib
 import secrets
 import sys
+from collections.abc import Iterator
 from datetime import timedelta
 
 from piccolo_fastapi_auth.auth import Auth
+from piccolo_fastapi_auth.errors import AuthError
 from piccolo_fastapi_auth.primitives.jwt_keys import Algorithm, load_keys, new_pem, public_pem
 from piccolo_fastapi_auth.route_audit import UNPROTECTED, audit_routes
 from piccolo_fastapi_auth.users.user_table import user_table
@@ -72,3 +76,94 @@ def routes(app: str) -> None:
         print(f"{','.join(row.methods):12} {row.path:44} {row.protection}{scopes}")  # noqa: T201 - as above
     if holes := [row for row in rows if row.protection == UNPROTECTED]:
         sys.exit(f"{len(holes)} routes are neither protected nor marked auth.public.")
+
+
+async def create_user(
+    username: str,
+    email: str,
+    admin: bool = False,  # noqa: FBT001, FBT002 - Piccolo makes --admin of it
+    superuser: bool = False,  # noqa: FBT001, FBT002 - and --superuser of this
+) -> None:
+    """Make a person who may log in at once. The password is asked for, or read from standard input.
+
+    :param username: the name to log in with
+    :param email: the address
+    :param admin: may use Piccolo Admin
+    :param superuser: has every scope
+
+    """
+    operators = Auth().operators
+    with _said_plainly():
+        await operators.create(
+            username=username,
+            email=email,
+            password=_password(),
+            more={"admin": admin, "superuser": superuser},
+        )
+    print(f"{username} may log in.")  # noqa: T201 - a command's answer
+
+
+async def deactivate(username: str) -> None:
+    """Stop a person: no log-in any more, and every session ends.
+
+    :param username: or e-mail address
+
+    """
+    operators = Auth().operators
+    with _said_plainly():
+        await operators.set_active(username, active=False)
+    print(f"{username} is deactivated and logged out everywhere.")  # noqa: T201 - a command's answer
+
+
+async def activate(username: str) -> None:
+    """Let a person log in again.
+
+    :param username: or e-mail address
+
+    """
+    operators = Auth().operators
+    with _said_plainly():
+        await operators.set_active(username, active=True)
+    print(f"{username} may log in.")  # noqa: T201 - a command's answer
+
+
+async def set_password(username: str) -> None:
+    """Set a person's password and end every session. It is asked for, or read from standard input.
+
+    :param username: or e-mail address
+
+    """
+    operators = Auth().operators
+    with _said_plainly():
+        await operators.set_password(username, _password())
+    print(f"{username} has a new password and is logged out everywhere.")  # noqa: T201 - a command's answer
+
+
+async def clean(batch: int = 1000) -> None:
+    """Delete expired sessions and one-time tokens. May run at any time, on every worker at once.
+
+    :param batch: rows deleted in one transaction
+
+    """
+    if batch < 1:
+        sys.exit("batch must be 1 or more")
+    gone = await Auth().operators.clean(batch=batch)
+    print(", ".join(f"{count} {kind}" for kind, count in gone.items()) + " deleted.")  # noqa: T201 - a command's answer
+
+
+@contextlib.contextmanager
+def _said_plainly() -> Iterator[None]:
+    """Say a refusal in one line, and end with a failure."""
+    try:
+        yield
+    except AuthError as error:
+        sys.exit(str(error.body["message"]))
+    except ValueError as error:
+        sys.exit(f"The username or the address {error}.")
+
+
+def _password() -> str:
+    """Ask for a password; never an argument, which the list of processes would show."""
+    if sys.stdin.isatty():
+        return getpass.getpass("Password: ")
+    return sys.stdin.readline().rstrip("\r\n")

@@ -188,7 +188,7 @@ class Admin(Require[UserT]):
     async def _check(self, found: Identity[UserT] | Authenticated[UserT]) -> None:
         await super()._check(found)
         if not isinstance(found, Authenticated):
-            await self.assurance.demand_if_enrolled(found)
+            await self.assurance.demand_strongest(found)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from typing import Protocol, TypeVar, cast
 
 from piccolo.columns import Column
+from piccolo.custom_types import Combinable
 from piccolo.engine.base import BaseTransaction, Engine
 from piccolo.engine.sqlite import SQLiteEngine, SQLiteTransaction, TransactionType
 from piccolo.query.base import Query
@@ -137,6 +138,19 @@ class Database:
         text = template.replace("string_agg(", "group_concat(") if sqlite else template
         self._texts[template] = text
         return text
+
+    async def delete_some(
+        self, table: type[Table], key: Column, condition: Combinable, *, most: int
+    ) -> int:
+        """Delete rows, at most so many, past those that another worker is deleting just now; return how many."""
+        async with self.atomic():
+            query = table.select(key).where(condition).limit(most)
+            if not isinstance(self.engine, SQLiteEngine):  # which has one writer at a time
+                query = query.lock_rows("UPDATE", skip_locked=True)
+            keys = [row[key._meta.name] for row in await query]
+            if keys:
+                await self.write(table.delete().where(key.is_in(keys)))
+        return len(keys)
 
     async def write(self, query: Query[TableT, ResponseT]) -> list[Row]:
         """Run one writing Piccolo query by itself; return the rows of its ``RETURNING``."""

@@ -29,6 +29,7 @@
         ├── ResetUnavailableError        409  there is no mail by which to reset a password
         ├── PayloadTooLargeError         413  the body is larger than any of ours
         ├── AlreadyEnrolledError         409  the person has as many second factors as anybody may have
+        ├── NoAddressError               409  there is no address to which a code could be sent
         ├── PasswordRejectedError        422  the new password is too short or too common
         ├── RateLimitedError             429  too many requests; also slowapi's RateLimitExceeded
         └── TemporarilyUnavailableError  503  a store is down or a queue is full
@@ -313,6 +314,14 @@ class AlreadyEnrolledError(AuthError):
     code = "already_enrolled"
     status = 409
     message = "Remove a second factor before you add another."
+
+
+class NoAddressError(AuthError):
+    """The account has no address to which a code could be sent."""
+
+    code = "no_address"
+    status = 409
+    message = "There is no address to send a code to."
 
 
 class PasswordRejectedError(AuthError):

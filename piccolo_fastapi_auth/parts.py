@@ -7,15 +7,19 @@ from typing import Generic, TypeVar, cast
 
 from starlette.requests import HTTPConnection
 
+from piccolo_fastapi_auth.accounts.operators import Operators
 from piccolo_fastapi_auth.accounts.service import AccountService
 from piccolo_fastapi_auth.admin.service import AdminService
 from piccolo_fastapi_auth.api_keys.service import ApiKeyService
 from piccolo_fastapi_auth.audit.service import Events
 from piccolo_fastapi_auth.backends import AuthBackend, Backends
+from piccolo_fastapi_auth.breaches import BreachCheck
 from piccolo_fastapi_auth.caller import Caller
+from piccolo_fastapi_auth.captcha import Captcha
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.login.hooks import LoginHooks
 from piccolo_fastapi_auth.login.service import LoginService
+from piccolo_fastapi_auth.login.trust import Trust
 from piccolo_fastapi_auth.mail.links import Links
 from piccolo_fastapi_auth.mail.mail_limit import MailLimit
 from piccolo_fastapi_auth.mail.mailers import ConsoleMailer, Mailer
@@ -24,11 +28,14 @@ from piccolo_fastapi_auth.mail.templates import MailTemplates, Overrides
 from piccolo_fastapi_auth.mfa.assurance import Assurance
 from piccolo_fastapi_auth.mfa.challenge import Challenges
 from piccolo_fastapi_auth.mfa.flows import MfaFlows
-from piccolo_fastapi_auth.mfa.method import MfaMethod
+from piccolo_fastapi_auth.mfa.method import MfaMethod, without_credit
 from piccolo_fastapi_auth.mfa.methods.recovery_codes import RecoveryCodes
+from piccolo_fastapi_auth.mfa.notices import MailedCodes, Notices
 from piccolo_fastapi_auth.mfa.proof import Prover
 from piccolo_fastapi_auth.mfa.recovery import RecoveryService
+from piccolo_fastapi_auth.mfa.sending import SentCodes
 from piccolo_fastapi_auth.mfa.service import MfaService
+from piccolo_fastapi_auth.mfa.states import States
 from piccolo_fastapi_auth.oauth.introspection import Introspector
 from piccolo_fastapi_auth.one_time_tokens.service import OneTimeTokens
 from piccolo_fastapi_auth.password_gate import PasswordGate
@@ -46,6 +53,7 @@ from piccolo_fastapi_auth.sessions.handout import Handout
 from piccolo_fastapi_auth.sessions.lookup import primary_key
 from piccolo_fastapi_auth.sessions.origin_check import OriginCheck
 from piccolo_fastapi_auth.sessions.service import SessionService
+from piccolo_fastapi_auth.sessions.trusted_devices import TrustedDevices
 from piccolo_fastapi_auth.settings import AuthSettings
 from piccolo_fastapi_auth.static_tokens import StaticTokens
 from piccolo_fastapi_auth.transport import Transport
@@ -73,6 +81,8 @@ class Chosen(Generic[UserT]):
     mailer: Mailer = field(default_factory=ConsoleMailer)
     mail_templates: Overrides | None = None
     link_urls: Mapping[str, str] | None = None
+    breach_check: BreachCheck | None = None
+    captcha: Captcha | None = None
 
 
 class Parts(Generic[UserT]):
@@ -97,6 +107,7 @@ class Parts(Generic[UserT]):
         )
         self.roles = Roles(self.database, declared=self.scopes.declared, clock=chosen.clock)
         self.scopes.by_roles = self.roles.scopes_of
+        self.breach_check, self.captcha = chosen.breach_check, chosen.captcha
         self._build_mail(chosen)
         self._build_people(chosen)
         self._build_gate()
@@ -136,7 +147,12 @@ class Parts(Generic[UserT]):
             events=self.events,
             clock=clock,
         )
-        self.tokens = AccessTokens(settings, clock=clock, user_key=primary_key(table))
+        self.tokens = AccessTokens(
+            settings,
+            clock=clock,
+            user_key=primary_key(table),
+            without_credit=without_credit(chosen.mfa),
+        )
         self.api_keys = ApiKeyService(
             self.database,
             table,
@@ -178,6 +194,8 @@ class Parts(Generic[UserT]):
     def _build_mfa(self, methods: Sequence[MfaMethod | RecoveryCodes]) -> None:
         codes = [method for method in methods if isinstance(method, RecoveryCodes)]
         self.code_guard = CodeGuard(self.database, clock=self.clock)
+        states = States(self.database, sealer=Sealer(self.settings.sealing_keys))
+        notices = Notices(self.outbox, address_of=self.users.address)
         self.mfa = MfaService(
             self.database,
             methods=[method for method in methods if not isinstance(method, RecoveryCodes)],
@@ -187,9 +205,18 @@ class Parts(Generic[UserT]):
                 events=self.events,
                 clock=self.clock,
             ),
-            sealer=Sealer(self.settings.sealing_keys),
+            states=states,
+            notices=notices,
             hold=self.users.hold,
             events=self.events,
+            clock=self.clock,
+        )
+        self.sent_codes = SentCodes(
+            self.mfa,
+            states,
+            mail=MailedCodes(self.outbox),
+            wait=self.mail_limit.wait,
+            lifetime=self.settings.email_code_lifetime,
             clock=self.clock,
         )
         self.mfa_flows = MfaFlows(
@@ -197,8 +224,10 @@ class Parts(Generic[UserT]):
             users=self.users,
             mfa=self.mfa,
             sessions=self.sessions,
+            sent=self.sent_codes,
             guard=self.code_guard,
             events=self.events,
+            notices=notices,
             gate=self.gate,
         )
         self.prover = Prover(users=self.users, gate=self.gate, mfa=self.mfa, flows=self.mfa_flows)
@@ -215,19 +244,27 @@ class Parts(Generic[UserT]):
 
     def _build_flows(self, login_hooks: LoginHooks) -> None:
         self.one_time_tokens = OneTimeTokens(self.database, clock=self.clock)
+        self.challenges = Challenges(
+            tokens=self.one_time_tokens,
+            mfa=self.mfa,
+            users=self.users,
+            lifetime=self.settings.mfa_token_lifetime,
+        )
         self.login = LoginService(
             database=self.database,
             users=self.users,
             gate=self.gate,
             sessions=self.sessions,
             mfa=self.mfa,
-            challenges=Challenges(
-                tokens=self.one_time_tokens,
-                mfa=self.mfa,
-                users=self.users,
-                lifetime=self.settings.mfa_token_lifetime,
-            ),
+            challenges=self.challenges,
             guard=self.code_guard,
+            trust=Trust(
+                TrustedDevices(self.database, clock=self.clock),
+                mfa=self.mfa,
+                assurance=self.assurance,
+                lifetime=self.settings.trusted_device_lifetime,
+                clock=self.clock,
+            ),
             assurance=self.assurance,
             login_hooks=login_hooks,
             events=self.events,
@@ -241,6 +278,7 @@ class Parts(Generic[UserT]):
             prover=self.prover,
             gate=self.gate,
             events=self.events,
+            breaches=self.breach_check,
         )
         self.admin = AdminService(
             database=self.database,
@@ -249,8 +287,17 @@ class Parts(Generic[UserT]):
             flows=self.mfa_flows,
             roles=self.roles,
             scopes=self.scopes,
+            tokens=self.one_time_tokens,
             events=self.events,
             clock=self.clock,
+        )
+        self.operators = Operators(
+            database=self.database,
+            users=self.users,
+            accounts=self.accounts,
+            sessions=self.sessions,
+            tokens=self.one_time_tokens,
+            events=self.events,
         )
         self.handout = Handout(
             transport=self.transport,
@@ -270,3 +317,6 @@ class Parts(Generic[UserT]):
         await self.database.close()
         self.pool.close()
         await self.limiter.aclose()
+        for asked in (self.breach_check, self.captcha):
+            if asked is not None:
+                await asked.aclose()

@@ -6,8 +6,9 @@ from typing import Generic, TypeVar
 from piccolo_fastapi_auth.audit.service import Events
 from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.errors import InvalidCredentialsError
+from piccolo_fastapi_auth.primitives.canonical import canonical
 from piccolo_fastapi_auth.primitives.passwords import PasswordVerdict
-from piccolo_fastapi_auth.rate_limits.login_guard import Attempt, LoginGuard, canonical_account
+from piccolo_fastapi_auth.rate_limits.login_guard import Attempt, LoginGuard
 from piccolo_fastapi_auth.users.service import Candidate, UserService
 from piccolo_fastapi_auth.users.user import AuthUser
 
@@ -119,7 +120,7 @@ class PasswordGate(Generic[UserT]):
 
 def _name(name: str | None) -> str:
     """Name whom nobody knows."""
-    return f"name {canonical_account(name or '')}"
+    return f"name {canonical(name or '')}"
 
 
 def _account(user_id: object) -> str:

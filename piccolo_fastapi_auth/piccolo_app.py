@@ -5,11 +5,16 @@ from pathlib import Path
 from piccolo.conf.apps import AppConfig, Command
 
 from piccolo_fastapi_auth.commands import (
+    activate,
+    clean,
     clean_events,
+    create_user,
+    deactivate,
     mfa_reset,
     new_key,
     rotate_encryption,
     routes,
+    set_password,
 )
 from piccolo_fastapi_auth.tables import TABLES
 from piccolo_fastapi_auth.users.user_table import user_app
@@ -20,6 +25,11 @@ APP_CONFIG = AppConfig(
     table_classes=[*TABLES],
     migration_dependencies=[user_app()],
     commands=[
+        Command(create_user),
+        Command(deactivate),
+        Command(activate),
+        Command(set_password),
+        Command(clean),
         Command(clean_events),
         Command(routes),
         Command(mfa_reset),

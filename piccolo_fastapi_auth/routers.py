@@ -15,6 +15,7 @@ from piccolo_fastapi_auth.api_keys.router import ApiKeyRoutes
 from piccolo_fastapi_auth.login.oauth import OAuthRoute
 from piccolo_fastapi_auth.login.router import LoginRoutes
 from piccolo_fastapi_auth.mfa.router import MfaRoutes
+from piccolo_fastapi_auth.mfa.sending_router import SendingRoutes
 from piccolo_fastapi_auth.oauth.router import OAuthServerRoutes
 from piccolo_fastapi_auth.parts import Parts
 from piccolo_fastapi_auth.routing import Guards, QuickRouter, new_router
@@ -65,7 +66,10 @@ def build_routers(
     ).add_to(routers.sessions, keys=routers.keys)  # fmt: skip
     MfaRoutes(
         settings=parts.settings, mfa=parts.mfa, flows=parts.mfa_flows, authenticator=parts.authenticator,
-        guards=guards,
+        assurance=parts.assurance, guards=guards,
+    ).add_to(routers.mfa)  # fmt: skip
+    SendingRoutes(
+        sent=parts.sent_codes, challenges=parts.challenges, authenticator=parts.authenticator, guards=guards,
     ).add_to(routers.mfa)  # fmt: skip
     AccountRoutes(
         settings=parts.settings, transport=parts.transport, accounts=parts.accounts, users=parts.users,

@@ -226,3 +226,7 @@ class Guards:
     fresh_user: Callable[..., object]
     admin: Callable[..., object]
     machine: Callable[..., object]
+    human: tuple[Callable[..., object], ...] = ()
+    """Stands before routes that strangers can call; empty without a CAPTCHA."""
+    human_password: tuple[Callable[..., object], ...] = ()
+    """The same for the token endpoint, where only a password needs it."""

@@ -198,6 +198,12 @@ class AuthSettings(BaseSettings):
         default={},
         description="Tokens between services by name: each a text, or `token` (perhaps `sha256:` and its digest) and `scopes`.",
     )
+    trusted_device_lifetime: Duration = Field(
+        default=timedelta(0),
+        ge=timedelta(0),
+        le=timedelta(days=90),
+        description="How long a browser is spared the second factor, where its person says so; 0 is off.",
+    )
     registration: bool = Field(default=True, description="Whether the public sign-up route exists.")
     email_code_lifetime: Lifetime = Field(
         default=timedelta(minutes=10), description="Life of a code sent by mail."

@@ -8,12 +8,13 @@ from piccolo_fastapi_auth.api_keys.tables import AuthApiKey
 from piccolo_fastapi_auth.audit.tables import AuthEvent
 from piccolo_fastapi_auth.mfa.tables import AuthMfaMethod, AuthRecoveryCode
 from piccolo_fastapi_auth.one_time_tokens.tables import AuthOneTimeToken
-from piccolo_fastapi_auth.sessions.tables import AuthSession
+from piccolo_fastapi_auth.sessions.tables import AuthSession, AuthTrustedDevice
 from piccolo_fastapi_auth.users.role_tables import AuthRole, AuthRoleScope, AuthUserRole
-from piccolo_fastapi_auth.users.tables import AuthAccount
+from piccolo_fastapi_auth.users.tables import AuthAccount, AuthIdentifier
 
 TABLES: Final[tuple[type[Table], ...]] = (
-    AuthAccount, AuthSession, AuthOneTimeToken, AuthMfaMethod, AuthRecoveryCode,
+    AuthAccount, AuthIdentifier, AuthSession, AuthOneTimeToken, AuthMfaMethod, AuthRecoveryCode,
+    AuthTrustedDevice,
     AuthEvent,
     AuthRole, AuthRoleScope, AuthUserRole,
     AuthApiKey,

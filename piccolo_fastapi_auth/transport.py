@@ -73,6 +73,7 @@ class Transport:
         self._settings = settings
         self._cookie = settings.session_cookie
         self._device_cookie = f"{settings.session_cookie}-device"
+        self._trust_cookie = f"{settings.session_cookie}-trusted"
         self._proxies = trusted_networks(settings.trusted_proxies)
         self._trusted = frozenset(settings.trusted_origins)
         self._own = frozenset([settings.public_origin] if settings.public_origin else [])
@@ -123,6 +124,7 @@ class Transport:
             address=address,
             device_cookie=connection.cookies.get(self._device_cookie),
             request_id=request_id(connection),
+            trust_cookie=connection.cookies.get(self._trust_cookie),
         )
 
     def has_cookie(self, connection: HTTPConnection) -> bool:
@@ -142,6 +144,13 @@ class Transport:
         """Let a browser be known again: no credential, it only keeps strangers from locking its owner out."""
         response.set_cookie(
             self._device_cookie, value, max_age=int(DEVICE_LIFETIME.total_seconds()),
+            path="/", secure=self._settings.secure_cookies, httponly=True, samesite="lax",
+        )  # fmt: skip
+
+    def set_trust_cookie(self, response: Response, token: str) -> None:
+        """Let a browser be spared the second factor for a while; how long, the database knows."""
+        response.set_cookie(
+            self._trust_cookie, token, max_age=int(self._settings.trusted_device_lifetime.total_seconds()),
             path="/", secure=self._settings.secure_cookies, httponly=True, samesite="lax",
         )  # fmt: skip
 

@@ -65,6 +65,7 @@ class AccountRoutes(Generic[UserT]):
                 methods=["POST"],
                 status_code=201,
                 response_model=Registered,
+                dependencies=[Depends(guard) for guard in self._guards.human],
             )
         router.add_api_route(
             "/me", self.get_me, methods=["GET"], response_model=UserOut, dependencies=signed_in
@@ -127,7 +128,10 @@ class AccountRoutes(Generic[UserT]):
         """Delete the account with everything that points at it."""
         session = (await self._authenticator.required(request)).session
         await self._accounts.delete(
-            session.user_id, body.proof(), caller=self._transport.caller(request)
+            session.user_id,
+            body.proof(),
+            caller=self._transport.caller(request),
+            session_id=session.id,
         )
         response = Response(status_code=204)
         if session.transport == "cookie":

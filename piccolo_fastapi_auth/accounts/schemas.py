@@ -2,10 +2,11 @@
 
 from typing import Annotated, Self
 
-from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from piccolo_fastapi_auth.primitives.canonical import canonical
 from piccolo_fastapi_auth.routing import Body, Password, Text, encodable
+from piccolo_fastapi_auth.users.names import checked_address, checked_username
 from piccolo_fastapi_auth.users.user import AuthUser
 
 LONGEST_ADDRESS = 254
@@ -16,14 +17,6 @@ _NOT_PROFILE = frozenset(
 )
 
 
-def _address(text: str) -> str:
-    """Check an e-mail address without asking the network, and return its normal form."""
-    try:
-        return validate_email(text, check_deliverability=False).normalized
-    except EmailNotValidError:
-        raise ValueError("must be an e-mail address") from None
-
-
 def _name(text: str) -> str:
     if not text.isprintable() or text != text.strip():
         raise ValueError("must be printable, without spaces around it")
@@ -31,9 +24,9 @@ def _name(text: str) -> str:
 
 
 EmailAddress = Annotated[
-    Text, Field(min_length=3, max_length=LONGEST_ADDRESS), AfterValidator(_address)
+    Text, Field(min_length=3, max_length=LONGEST_ADDRESS), AfterValidator(checked_address)
 ]
-Username = Annotated[Text, Field(min_length=1, max_length=100), AfterValidator(_name)]
+Username = Annotated[Text, Field(min_length=1, max_length=100), AfterValidator(checked_username)]
 PersonalName = Annotated[Text, Field(max_length=255), AfterValidator(_name)]
 
 
@@ -47,7 +40,7 @@ class RegisterBody(Body):
     @model_validator(mode="after")
     def _name_is_nobody_elses_address(self) -> Self:
         # People log in with either: a username that is another person's address would catch their log-ins.
-        if "@" in self.username and self.username.casefold() != self.email.casefold():
+        if "@" in self.username and canonical(self.username) != self.email:
             raise ValueError("a username with @ must be the e-mail address")
         return self
 

@@ -3,8 +3,10 @@
 import functools
 from collections.abc import Sequence
 from typing import Generic, TypeVar
+from uuid import UUID
 
 from piccolo_fastapi_auth.audit.service import Events
+from piccolo_fastapi_auth.breaches import BreachCheck
 from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.errors import InvalidCredentialsError, PasswordRejectedError
@@ -34,6 +36,7 @@ class AccountService(Generic[UserT]):
         prover: Prover[UserT],
         gate: PasswordGate[UserT],
         events: Events,
+        breaches: BreachCheck | None = None,
     ) -> None:
         self._events = events
         self._settings = settings
@@ -42,6 +45,7 @@ class AccountService(Generic[UserT]):
         self._sessions = sessions
         self._prover = prover
         self._gate = gate
+        self._breaches = breaches
 
     async def register(self, *, username: str, email: str, password: str) -> object:
         """Make an account that may log in; return its primary key.
@@ -80,13 +84,15 @@ class AccountService(Generic[UserT]):
                 "password.changed", user=session.user_id, detail={"sessions_ended": ended}
             )
 
-    async def delete(self, user_id: object, proof: Proof, *, caller: Caller) -> None:
+    async def delete(
+        self, user_id: object, proof: Proof, *, caller: Caller, session_id: UUID | None = None
+    ) -> None:
         """Delete an account and everything that points at it.
 
         Raises:
             AuthError: The proof is not good enough; see `Prover.prove`.
         """
-        candidate, _ = await self._prover.prove(user_id, proof, caller)
+        candidate, _ = await self._prover.prove(user_id, proof, caller, session_id=session_id)
         async with self._database.atomic():
             await self._events.forget(user_id)
             # Before the deletion: hooks learn the key, and the database empties it in the row.
@@ -99,6 +105,7 @@ class AccountService(Generic[UserT]):
 
         Raises:
             PasswordRejectedError: With the reason.
+            TemporarilyUnavailableError: The breach check does not answer, and is told to refuse then.
         """
         words = [*self._settings.password_words, *context]
         # Off the event loop: the first check loads the list of common passwords.
@@ -113,3 +120,5 @@ class AccountService(Generic[UserT]):
         if against is not None:
             reason, message = against
             raise PasswordRejectedError(reason, message)
+        if self._breaches is not None and await self._breaches.is_breached(password):
+            raise PasswordRejectedError("breached", "The password is known from a data breach.")

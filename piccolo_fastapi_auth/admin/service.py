@@ -10,6 +10,7 @@ from piccolo_fastapi_auth.audit.service import Events
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.errors import NotFoundError, ResetUnavailableError, TargetNotAllowedError
 from piccolo_fastapi_auth.mfa.flows import MfaFlows
+from piccolo_fastapi_auth.one_time_tokens.service import OneTimeTokens
 from piccolo_fastapi_auth.primitives.clock import Clock
 from piccolo_fastapi_auth.sessions.records import Identity
 from piccolo_fastapi_auth.sessions.service import SessionService
@@ -47,6 +48,7 @@ class AdminService(Generic[UserT]):
         flows: MfaFlows[UserT],
         roles: Roles,
         scopes: Scopes[UserT],
+        tokens: OneTimeTokens,
         events: Events,
         clock: Clock,
     ) -> None:
@@ -56,6 +58,7 @@ class AdminService(Generic[UserT]):
         self._flows = flows
         self._roles = roles
         self._scopes = scopes
+        self._tokens = tokens
         self._events = events
         self._clock = clock
         self.start_reset: StartReset | None = None
@@ -89,6 +92,7 @@ class AdminService(Generic[UserT]):
         async with self._database.atomic():
             if await self._users.set_active(user_id, active=False):
                 ended = await self._sessions.end_all(user_id)
+                await self._tokens.end_all(user_id)
                 detail = {"sessions_ended": ended}
                 await self._events.record("user.deactivated", user=user_id, detail=detail)
 

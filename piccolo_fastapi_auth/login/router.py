@@ -59,7 +59,10 @@ class LoginRoutes(Generic[UserT]):
 
     def add_to(self, router: APIRouter) -> None:
         """Add the routes."""
-        router.add_api_route("/login", self.log_in, methods=["POST"], response_model=SignedIn)
+        router.add_api_route(
+            "/login", self.log_in, methods=["POST"], response_model=SignedIn,
+            dependencies=[Depends(guard) for guard in self._guards.human],
+        )  # fmt: skip
         router.add_api_route(
             "/mfa/verify",
             self.verify_mfa,
@@ -82,6 +85,7 @@ class LoginRoutes(Generic[UserT]):
             methods=["POST"],
             response_model=TokenResponse,
             responses=refusals,
+            dependencies=[Depends(guard) for guard in self._guards.human_password],
         )
 
     async def log_in(self, request: Request, body: LoginBody) -> Response:
@@ -96,6 +100,7 @@ class LoginRoutes(Generic[UserT]):
             logged_in.secret,
             caller=caller,
             device_cookie=logged_in.device_cookie,
+            trust_cookie=logged_in.trust_cookie,
         )
 
     async def verify_mfa(self, request: Request, body: VerifyBody) -> Response:
@@ -103,13 +108,18 @@ class LoginRoutes(Generic[UserT]):
         await self._authenticator.check_origin(request)
         caller = self._transport.caller(request)
         logged_in = await self._login.complete(
-            body.mfa_token, method=body.method, code=body.code, caller=caller
+            body.mfa_token,
+            method=body.method,
+            code=body.code,
+            caller=caller,
+            trust_device=body.trust_device,
         )
         return await self._handout.answer(
             logged_in.identity,
             logged_in.secret,
             caller=caller,
             device_cookie=logged_in.device_cookie,
+            trust_cookie=logged_in.trust_cookie,
         )
 
     async def token(
@@ -158,13 +168,17 @@ class LoginRoutes(Generic[UserT]):
             logged_in.secret,
             caller=caller,
             device_cookie=logged_in.device_cookie,
+            trust_cookie=logged_in.trust_cookie,
         )
 
     async def reauthenticate(self, request: Request, body: ProofBody) -> Response:
         """Prove to be the same person again: the log-in is fresh, and its cookie or refresh token a new one."""
         identity = await self._authenticator.required(request)
         _, method = await self._prover.prove(
-            identity.session.user_id, body.proof(), self._transport.caller(request)
+            identity.session.user_id,
+            body.proof(),
+            self._transport.caller(request),
+            session_id=identity.session.id,
         )
         secret = await self._sessions.reauthenticate(identity, method=method)
         renewed = await self._sessions.find.by_id(

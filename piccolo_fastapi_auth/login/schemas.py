@@ -23,3 +23,8 @@ class VerifyBody(Body):
     mfa_token: Text = Field(max_length=64, repr=False)
     method: MethodName
     code: Code = Field(repr=False)
+    trust_device: bool = Field(
+        default=False,
+        strict=True,
+        description="Spare this browser the second factor for a while, where the application allows that.",
+    )

@@ -15,6 +15,7 @@ from piccolo_fastapi_auth.errors import (
 from piccolo_fastapi_auth.login import hooks
 from piccolo_fastapi_auth.login.attempt import NeedsProof, Refused, decide
 from piccolo_fastapi_auth.login.hooks import LoginHooks
+from piccolo_fastapi_auth.login.trust import Trust
 from piccolo_fastapi_auth.mfa.challenge import Challenges, Open, Wanted
 from piccolo_fastapi_auth.mfa.service import MfaService
 from piccolo_fastapi_auth.password_gate import PasswordGate
@@ -47,6 +48,7 @@ class LoggedIn(Generic[UserT]):
     identity: Identity[UserT]
     secret: str = field(repr=False)
     device_cookie: str | None = field(default=None, repr=False)
+    trust_cookie: str | None = field(default=None, repr=False)
 
 
 class LoginService(Generic[UserT]):
@@ -62,6 +64,7 @@ class LoginService(Generic[UserT]):
         mfa: MfaService,
         challenges: Challenges[UserT],
         guard: CodeGuard,
+        trust: Trust[UserT],
         assurance: Assurance[UserT],
         login_hooks: LoginHooks,
         events: Events,
@@ -74,6 +77,7 @@ class LoginService(Generic[UserT]):
         self._mfa = mfa
         self._challenges = challenges
         self._guard = guard
+        self._trust = trust
         self._assurance = assurance
         self._hooks = login_hooks
         self._events = events
@@ -115,7 +119,8 @@ class LoginService(Generic[UserT]):
                 password_matches=verdict.matches,
                 has_second_factor=accepted
                 and candidate is not None
-                and await self._mfa.is_enrolled(candidate.user_id),
+                and await self._mfa.is_enrolled(candidate.user_id)
+                and not await self._trust.spares(candidate, wanted.caller),
             )
             if candidate is None or isinstance(decision, Refused):
                 known = candidate and candidate.user_id
@@ -157,13 +162,17 @@ class LoginService(Generic[UserT]):
         """Guess a method, for a form with one field: digits are a one-time code, anything else a recovery code."""
         is_digits = code.replace(" ", "").replace("-", "").isdigit()
         usable = await self._mfa.usable(candidate.user_id)
-        fitting = [name for name in usable if (name == "recovery_code") != is_digits]
+        fitting = [
+            name
+            for name in usable
+            if (name == "recovery_code") != is_digits and not self._mfa.is_sent(name)
+        ]
         return fitting[0] if fitting else "recovery_code"
 
     async def complete(
-        self, token: str, *, method: str, code: str, caller: Caller
+        self, token: str, *, method: str, code: str, caller: Caller, trust_device: bool = False
     ) -> LoggedIn[UserT]:
-        """Answer a challenge and finish the log-in that was begun.
+        """Answer a challenge and finish the log-in that was begun; ``trust_device`` spares the browser the next one.
 
         Raises:
             MfaTokenExpiredError: The challenge is over.
@@ -176,6 +185,11 @@ class LoginService(Generic[UserT]):
         await self._guard.reserve(user_id)
         async with self._database.atomic():
             logged_in = await self._answer(challenge, method=method, code=code)
+            if logged_in is not None and trust_device:
+                trust_cookie = await self._trust.grant(
+                    logged_in.identity.session.id, challenge.candidate
+                )
+                logged_in = replace(logged_in, trust_cookie=trust_cookie)
         if logged_in is None:
             await self._mfa.note_failure(user_id, method=method)
             await self._tell_failure(challenge.wanted)
@@ -188,7 +202,9 @@ class LoginService(Generic[UserT]):
         await self._users.hold(
             challenge.candidate.user_id
         )  # in the order in which others take the rows
-        if not await self._mfa.prove(challenge.candidate.user_id, method=method, code=code):
+        if not await self._mfa.prove(
+            challenge.candidate.user_id, method=method, code=code, flow=challenge.flow
+        ):
             return None
         await self._challenges.consume(challenge)
         await self._guard.give_back(challenge.candidate.user_id)
@@ -211,8 +227,11 @@ class LoginService(Generic[UserT]):
         caller = wanted.caller
         if not await self._users.admit(candidate, replacement=replacement):
             return None
+        trusted_until = None
         if len(methods) == 1 and await self._mfa.is_enrolled(candidate.user_id):
-            return None  # enrolled since it was checked: look again, and ask for it
+            trusted_until = await self._trust.take_over(candidate, caller)
+            if trusted_until is None:
+                return None  # enrolled, or trusted no more, since it was checked: look again
         if caller.cookie_digest is not None:  # no fixation: the browser's old session ends here
             await self._sessions.end_by_cookie(caller.cookie_digest)
         started = await self._sessions.start(
@@ -232,8 +251,14 @@ class LoginService(Generic[UserT]):
             method=methods[-1],
             detail={"transport": wanted.transport},
         )
+        trust_cookie = None
+        if trusted_until is not None:
+            known = replace(candidate, password_hash=replacement or candidate.password_hash)
+            trust_cookie = await self._trust.grant(started.session_id, known, until=trusted_until)
         identity = await self._sessions.find.by_id(started.session_id, now=self._clock())
-        return None if identity is None else LoggedIn(identity, started.secret)
+        if identity is None:
+            return None
+        return LoggedIn(identity, started.secret, trust_cookie=trust_cookie)
 
     async def _told(self, wanted: Wanted, logged_in: LoggedIn[UserT]) -> LoggedIn[UserT]:
         """Run the hooks of a success, outside the transaction: the application's code may take its time."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from datetime import timedelta
 
 from piccolo_fastapi_auth.rate_limits.limit import parse_limits
 from piccolo_fastapi_auth.rate_limits.limiter import RateLimiter
@@ -25,7 +26,12 @@ class MailLimit:
 
     async def allows(self, address: str) -> bool:
         """Count a mail to ``address`` (in its canonical spelling), if it is allowed."""
+        return await self.wait(address) is None
+
+    async def wait(self, address: str) -> timedelta | None:
+        """Count a mail, as `allows`; return how long to wait when there were too many."""
         if not self._rate:
-            return True
+            return None
         hidden = hmac.new(self._key, address.encode(), hashlib.sha256).hexdigest()
-        return (await self._limiter.hit(self._rate, key=hidden, bucket="mail")).allowed
+        taken = await self._limiter.hit(self._rate, key=hidden, bucket="mail")
+        return None if taken.allowed else timedelta(seconds=taken.retry_after)

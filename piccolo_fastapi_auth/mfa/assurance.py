@@ -9,7 +9,6 @@ from piccolo_fastapi_auth.errors import (
     ReauthenticationRequiredError,
 )
 from piccolo_fastapi_auth.mfa.service import MfaService
-from piccolo_fastapi_auth.sessions.amr import is_multi_factor
 from piccolo_fastapi_auth.sessions.records import Identity
 from piccolo_fastapi_auth.settings import AuthSettings
 from piccolo_fastapi_auth.users.user import AuthUser
@@ -34,39 +33,46 @@ class Assurance(Generic[UserT]):
             MfaEnrolmentRequiredError: They have none: only the enrolment routes are open to them.
             CredentialNotAcceptedError: The API key was made without one.
         """
-        if found.user is None or not self._binds(found.user):
+        if found.user is None or not self.concerns(
+            is_admin=bool(found.user.admin or found.user.superuser)
+        ):
             return
         if not isinstance(found, Authenticated):
             await self.demand(found)
-        elif not is_multi_factor(found.methods):
+        elif not self._mfa.is_multi_factor(found.methods):
             raise CredentialNotAcceptedError(
                 "A second factor is required, and this was made without one."
             )
 
-    def _binds(self, user: UserT) -> bool:
-        return self._policy == "everyone" or (
-            self._policy == "admins" and (user.admin or user.superuser)
-        )
+    def concerns(self, *, is_admin: bool) -> bool:
+        """Say whether the policy asks a second factor of somebody."""
+        return self._policy == "everyone" or (self._policy == "admins" and is_admin)
 
     async def demand(self, identity: Identity[UserT]) -> None:
-        """Refuse a log-in without a second factor.
+        """Refuse a log-in without a second factor that counts.
 
         Raises:
             ReauthenticationRequiredError: The person has one.
             MfaEnrolmentRequiredError: They have none.
         """
-        await self.demand_if_enrolled(identity)
-        if not is_multi_factor(identity.session.methods):
-            raise MfaEnrolmentRequiredError
+        session = identity.session
+        if self._mfa.is_multi_factor(session.methods):
+            return
+        if await self._mfa.has_credited(session.user_id):
+            methods = await self._mfa.strongest(session.user_id)
+            raise ReauthenticationRequiredError(methods=methods)
+        raise MfaEnrolmentRequiredError
 
-    async def demand_if_enrolled(self, identity: Identity[UserT]) -> None:
-        """Refuse a log-in without the second factor that the person has.
+    async def demand_strongest(self, identity: Identity[UserT]) -> None:
+        """Refuse a log-in that is weaker than the person's second factors allow (ASVS 7.5.1).
 
         Raises:
-            ReauthenticationRequiredError: It was not used.
+            ReauthenticationRequiredError: It is.
         """
-        if is_multi_factor(identity.session.methods):
+        session = identity.session
+        if self._mfa.is_multi_factor(session.methods):
             return
-        if await self._mfa.is_enrolled(identity.session.user_id):
-            methods = await self._mfa.usable(identity.session.user_id)
+        two_steps = bool(set(session.methods) - {"password"})
+        if await (self._mfa.has_credited if two_steps else self._mfa.is_enrolled)(session.user_id):
+            methods = await self._mfa.strongest(session.user_id)
             raise ReauthenticationRequiredError(methods=methods)

@@ -36,6 +36,11 @@ class Open:
     candidate: Candidate
     wanted: Wanted
 
+    @property
+    def flow(self) -> str:
+        """The name under which codes are sent for this challenge."""
+        return f"challenge {self.pending.id}"
+
 
 class Challenges(Generic[UserT]):
     """Challenges of one ``Auth``."""
@@ -83,7 +88,21 @@ class Challenges(Generic[UserT]):
         Raises:
             MfaTokenExpiredError: Unknown, too late, answered, out of tries, or the person's password or state changed.
         """
-        pending = await self._tokens.attempt(token, purpose=PURPOSE, most=MOST_TRIES)
+        return await self._opened(
+            await self._tokens.attempt(token, purpose=PURPOSE, most=MOST_TRIES), caller
+        )
+
+    async def look(self, token: str, caller: Caller) -> Open:
+        """Return the challenge without counting a try: to have a code sent.
+
+        Raises:
+            MfaTokenExpiredError: As with `attempt`.
+        """
+        return await self._opened(
+            await self._tokens.look(token, purpose=PURPOSE, most=MOST_TRIES), caller
+        )
+
+    async def _opened(self, pending: Pending | None, caller: Caller) -> Open:
         candidate = await self._users.by_id(pending.user_id) if pending else None
         if pending is None or candidate is None or not candidate.active:
             raise MfaTokenExpiredError

@@ -7,7 +7,14 @@ from uuid import UUID
 from piccolo_fastapi_auth.audit.service import Events
 from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.database import Database
-from piccolo_fastapi_auth.errors import InvalidCodeError, MfaEnrolmentRequiredError
+from piccolo_fastapi_auth.errors import (
+    InvalidCodeError,
+    MfaEnrolmentRequiredError,
+    NoAddressError,
+)
+from piccolo_fastapi_auth.mfa.method import Begun, SentMethod
+from piccolo_fastapi_auth.mfa.notices import Notices
+from piccolo_fastapi_auth.mfa.sending import SentCodes
 from piccolo_fastapi_auth.mfa.service import Enrolled, MfaService
 from piccolo_fastapi_auth.password_gate import PasswordGate
 from piccolo_fastapi_auth.sessions.records import Identity, Session
@@ -38,8 +45,10 @@ class MfaFlows(Generic[UserT]):
         users: UserService[UserT],
         mfa: MfaService,
         sessions: SessionService[UserT],
+        sent: SentCodes,
         guard: CodeGuard,
         events: Events,
+        notices: Notices,
         gate: PasswordGate[UserT],
     ) -> None:
         self._events = events
@@ -47,8 +56,32 @@ class MfaFlows(Generic[UserT]):
         self._mfa = mfa
         self._users = users
         self._sessions = sessions
+        self._sent = sent
         self._guard = guard
+        self._notices = notices
         self._gate = gate
+
+    async def begin(
+        self, identity: Identity[UserT], *, method: str, name: str | None
+    ) -> tuple[UUID, Begun]:
+        """Start an enrolment; where the method sends codes, the first one goes out.
+
+        Raises:
+            NoAddressError: There is no address to send it to.
+            RateLimitedError: The address has had too many.
+            AlreadyEnrolledError: The person has as many as anybody may have.
+        """
+        user_id, kind = identity.session.user_id, self._mfa.methods[method]
+        if not isinstance(kind, SentMethod):
+            account = identity.user.username
+            return await self._mfa.begin(user_id, method=method, name=name, account=account)
+        address = kind.address_of(identity.user)
+        if not address:
+            raise NoAddressError
+        await self._sent.count(address)
+        row_id, begun = await self._mfa.begin(user_id, method=method, name=name, account=address)
+        await self._sent.send_first(user_id, row_id, method=kind)
+        return row_id, begun
 
     async def confirm(
         self,
@@ -86,6 +119,7 @@ class MfaFlows(Generic[UserT]):
             else:  # its answer has no room for new tokens
                 await self._sessions.add_method(session, method)
         await self._gate.code_was_right(counted)
+        self._notices.tell(user_id, "added")
         enrolled = [one for one in await self._mfa.of_user(user_id) if one.id == enrolment_id]
         return Confirmation(enrolled[0], codes, cookie)
 
@@ -102,6 +136,7 @@ class MfaFlows(Generic[UserT]):
             await self._events.record(
                 "mfa.removed", user=session.user_id, method=method, detail={"sessions_ended": ended}
             )
+        self._notices.tell(session.user_id, "removed")
 
     async def new_recovery_codes(self, user_id: object) -> list[str]:
         """Make recovery codes anew; the old ones die.
@@ -115,6 +150,7 @@ class MfaFlows(Generic[UserT]):
                 raise MfaEnrolmentRequiredError
             codes = await self._mfa.recovery.regenerate(user_id)
             await self._events.record("recovery_codes.regenerated", user=user_id)
+        self._notices.tell(user_id, "codes_regenerated")
         return codes
 
     async def reset(self, user_id: object) -> None:
@@ -125,8 +161,11 @@ class MfaFlows(Generic[UserT]):
             await self._events.record(
                 "mfa.removed", user=user_id, detail={"factors": "all", "sessions_ended": ended}
             )
+        self._notices.tell(user_id, "removed")
 
-    async def prove(self, user_id: object, *, method: str, code: str, caller: Caller) -> None:
+    async def prove(
+        self, user_id: object, *, method: str, code: str, caller: Caller, flow: str = ""
+    ) -> None:
         """Check a code of somebody who is logged in already.
 
         Raises:
@@ -135,7 +174,7 @@ class MfaFlows(Generic[UserT]):
         """
         counted = await self._gate.count_code(user_id, caller)
         await self._guard.reserve(user_id)
-        if not await self._mfa.prove(user_id, method=method, code=code):
+        if not await self._mfa.prove(user_id, method=method, code=code, flow=flow):
             await self._mfa.note_failure(user_id, method=method)
             raise InvalidCodeError
         await self._guard.give_back(user_id)

@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request, Response
 
 from piccolo_fastapi_auth.errors import ReauthenticationRequiredError
+from piccolo_fastapi_auth.mfa.assurance import Assurance
 from piccolo_fastapi_auth.mfa.flows import MfaFlows
 from piccolo_fastapi_auth.mfa.method import Enrolment, MfaMethod
 from piccolo_fastapi_auth.mfa.schemas import (
@@ -21,7 +22,6 @@ from piccolo_fastapi_auth.mfa.schemas import (
 )
 from piccolo_fastapi_auth.mfa.service import Enrolled, MfaService
 from piccolo_fastapi_auth.routing import Guards
-from piccolo_fastapi_auth.sessions.amr import is_multi_factor
 from piccolo_fastapi_auth.sessions.authenticator import Authenticator
 from piccolo_fastapi_auth.sessions.records import Identity
 from piccolo_fastapi_auth.settings import AuthSettings
@@ -39,12 +39,14 @@ class MfaRoutes(Generic[UserT]):
         settings: AuthSettings,
         mfa: MfaService,
         flows: MfaFlows[UserT],
+        assurance: Assurance[UserT],
         authenticator: Authenticator[UserT],
         guards: Guards,
     ) -> None:
         self._settings = settings
         self._mfa = mfa
         self._flows = flows
+        self._assurance = assurance
         self._authenticator = authenticator
         self._guards = guards
 
@@ -99,13 +101,8 @@ class MfaRoutes(Generic[UserT]):
         async def begin(request: Request, body: BeginBody | None = None) -> Enrolment:
             """Start an enrolment. Shows the secret once; nothing changes until it is confirmed. Needs a fresh log-in."""
             identity = await self._strong(request)
-            name = (body or BeginBody()).name
-            row_id, begun = await self._mfa.begin(
-                identity.session.user_id,
-                method=method.name,
-                name=name,
-                account=identity.user.username,
-            )
+            name = None if body is None else body.name
+            row_id, begun = await self._flows.begin(identity, method=method.name, name=name)
             return method.enrolment.model_validate({"id": row_id, **begun.shown})
 
         return begin
@@ -153,8 +150,7 @@ class MfaRoutes(Generic[UserT]):
         session, age = identity.session, self._settings.reauthentication_age
         if self._authenticator.clock() - session.authenticated_at > age:
             raise ReauthenticationRequiredError(max_age=age)
-        if not is_multi_factor(session.methods) and await self._mfa.is_enrolled(session.user_id):
-            raise ReauthenticationRequiredError(methods=await self._mfa.usable(session.user_id))
+        await self._assurance.demand_strongest(identity)
         return identity
 
 

@@ -24,7 +24,7 @@ DeviceName = Annotated[Text, Field(min_length=1, max_length=100), AfterValidator
 class BeginBody(Body):
     """The name that a person gives to a device."""
 
-    name: DeviceName = "Authenticator app"
+    name: DeviceName | None = None
 
 
 class ConfirmBody(Body):
@@ -32,6 +32,24 @@ class ConfirmBody(Body):
 
     id: UUID
     code: Code = Field(repr=False)
+
+
+class SendBody(Body):
+    """The method whose code shall be sent to the person behind the request."""
+
+    method: MethodName
+
+
+class ChallengeBody(SendBody):
+    """The method whose code shall be sent for a log-in that was begun."""
+
+    mfa_token: Text = Field(max_length=64, repr=False)
+
+
+class CodeSent(BaseModel):
+    """A code is on its way."""
+
+    expires_in: int = Field(description="Seconds for which it is good.")
 
 
 class RenameBody(Body):

@@ -1,31 +1,25 @@
-"""Second factors of people: enrol, confirm, prove, rename, remove. The only reader and writer of sealed states."""
+"""Second factors of people: enrol, confirm, prove, rename, remove."""
 
-import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
 from uuid import UUID, uuid4
 
 from piccolo_fastapi_auth.audit.service import Events
 from piccolo_fastapi_auth.database import Database, Row
 from piccolo_fastapi_auth.errors import AlreadyEnrolledError, NotFoundError
-from piccolo_fastapi_auth.mfa.method import Begun, MfaMethod
+from piccolo_fastapi_auth.mfa.method import Begun, MfaMethod, SentMethod, without_credit
 from piccolo_fastapi_auth.mfa.methods import recovery_codes
+from piccolo_fastapi_auth.mfa.notices import Notices
 from piccolo_fastapi_auth.mfa.recovery import RecoveryService
+from piccolo_fastapi_auth.mfa.states import STATE_COLUMNS, States
 from piccolo_fastapi_auth.mfa.tables import AuthMfaMethod
 from piccolo_fastapi_auth.primitives.clock import Clock
-from piccolo_fastapi_auth.primitives.sealing import Sealer, SealError
+from piccolo_fastapi_auth.sessions.amr import is_multi_factor
 
 MOST_FAILURES_IN_A_ROW = 100
 MOST_ENROLMENTS = 20
-
-logger = logging.getLogger(__name__)
-
-
-_STATE = (
-    AuthMfaMethod.id, AuthMfaMethod.user, AuthMfaMethod.method, AuthMfaMethod.state, AuthMfaMethod.version,
-)  # fmt: skip
+LONGEST_NAME = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +42,8 @@ class MfaService:
         *,
         methods: Sequence[MfaMethod],
         recovery: RecoveryService,
-        sealer: Sealer,
+        states: States,
+        notices: Notices,
         hold: Callable[[object], Awaitable[None]],
         events: Events,
         clock: Clock,
@@ -56,8 +51,10 @@ class MfaService:
         self._events = events
         self._database = database
         self.methods = {method.name: method for method in methods}
+        self._without_credit = without_credit(methods)
         self.recovery = recovery
-        self._sealer = sealer
+        self._states = states
+        self._notices = notices
         self._hold = hold
         self._clock = clock
 
@@ -67,6 +64,48 @@ class MfaService:
         return bool(
             await table.exists().where(table.user == user_id, table.confirmed_at.is_not_null())
         )
+
+    async def has_credited(self, user_id: object) -> bool:
+        """Say whether a person has a second factor that counts where the assurance must be high."""
+        table = AuthMfaMethod
+        return bool(
+            await table.exists().where(
+                table.user == user_id,
+                table.confirmed_at.is_not_null(),
+                table.method.not_in(["", *self._without_credit]),
+            )
+        )
+
+    async def fingerprint(self, user_id: object) -> str:
+        """Name a person's second factors as they are: adding, removing or disabling one makes another name."""
+        table = AuthMfaMethod
+        rows = await (
+            table.select(table.id)
+            .where(
+                table.user == user_id, table.confirmed_at.is_not_null(), table.disabled_at.is_null()
+            )
+            .order_by(table.id)
+        )
+        return " ".join(str(row["id"]) for row in rows)
+
+    def has_credit(self, method: str) -> bool:
+        """Say whether a method counts where the assurance must be high."""
+        return method not in self._without_credit
+
+    def is_sent(self, method: str) -> bool:
+        """Say whether a method's codes are sent when they are asked for."""
+        return isinstance(self.methods.get(method), SentMethod)
+
+    def is_multi_factor(self, methods: Iterable[str]) -> bool:
+        """Say whether a sign-in by these methods used two factors."""
+        return is_multi_factor(methods, without_credit=self._without_credit)
+
+    async def strongest(self, user_id: object) -> list[str]:
+        """Return the names of a person's usable methods; of a person with one that counts, only those (SUD-1)."""
+        names = await self.usable(user_id)
+        if not await self.has_credited(user_id):
+            return names
+        return [name for name in names if self.has_credit(name)]
 
     async def usable(self, user_id: object) -> list[str]:
         """Return the names of the methods with which a person can prove themselves now."""
@@ -88,7 +127,7 @@ class MfaService:
         return [Enrolled(**row) for row in rows]
 
     async def begin(
-        self, user_id: object, *, method: str, name: str, account: str
+        self, user_id: object, *, method: str, name: str | None, account: str
     ) -> tuple[UUID, Begun]:
         """Start an enrolment; it does nothing until it is confirmed. An older unconfirmed one ends.
 
@@ -102,8 +141,8 @@ class MfaService:
             id=row_id,
             user=user_id,
             method=method,
-            name=name,
-            state=self._sealer.seal(begun.state, bound_to=_bound_to(row_id, user_id)),
+            name=(name or begun.name or method)[:LONGEST_NAME],
+            state=self._states.seal(begun.state, row_id=row_id, user_id=user_id),
             created_at=self._clock(),
         )
         async with self._database.atomic():
@@ -124,7 +163,7 @@ class MfaService:
         """
         table = AuthMfaMethod
         row = await (
-            table.select(*_STATE)
+            table.select(*STATE_COLUMNS)
             .where(
                 table.id == enrolment_id,
                 table.user == user_id,
@@ -139,11 +178,13 @@ class MfaService:
 
     async def confirm(self, row: Row, code: str) -> bool:
         """Finish an enrolment with its first code; return whether the code was right."""
-        proven = self._proven(row, code)
+        proven = self._proven(row, code, flow=enrolment_flow(row))
         return proven is not None and await self._store(row, proven, confirm=True)
 
-    async def prove(self, user_id: object, *, method: str, code: str) -> bool:
+    async def prove(self, user_id: object, *, method: str, code: str, flow: str = "") -> bool:
         """Check a code of a person and mark it used. Call `CodeGuard.reserve` first.
+
+        ``flow`` names the challenge or the session that asks; a code that was sent is good in its own flow only.
 
         Returns:
             Whether it was right; of several who present one code at once, one is told so.
@@ -151,14 +192,14 @@ class MfaService:
         if method == recovery_codes.NAME:
             return await self.recovery.use(user_id, code)
         table = AuthMfaMethod
-        rows = await table.select(*_STATE).where(
+        rows = await table.select(*STATE_COLUMNS).where(
             table.user == user_id,
             table.method == method,
             table.confirmed_at.is_not_null(),
             table.disabled_at.is_null(),
         )
         for row in rows:
-            proven = self._proven(row, code)
+            proven = self._proven(row, code, flow=flow)
             if proven is not None:
                 return await self._store(row, proven, confirm=False)
         return False
@@ -179,6 +220,8 @@ class MfaService:
             await self._events.record("mfa.failed", outcome="failure", user=user_id, method=method)
             if disabled:
                 await self._events.record("mfa.disabled", user=user_id, method=method)
+        if disabled:
+            self._notices.tell(user_id, "disabled")
 
     async def rename(self, user_id: object, enrolment_id: UUID, *, name: str) -> Enrolled:
         """Give an enrolment another name.
@@ -225,55 +268,20 @@ class MfaService:
 
     async def reseal(self) -> int:
         """Seal again, under the newest key, what an older key sealed; return how many rows changed."""
-        changed = 0
-        for row in await AuthMfaMethod.select(*_STATE):
-            try:
-                if not self._sealer.needs_resealing(str(row["state"])):
-                    continue
-                state = self._sealer.open(
-                    str(row["state"]), bound_to=_bound_to(row["id"], row["user"])
-                )
-            except SealError:
-                logger.warning(
-                    "The second factor %s opens under no key and stays as it is.", row["id"]
-                )
-                continue
-            changed += await self._swap(row, state, {})
-        return changed
+        return await self._states.reseal()
 
-    def _proven(self, row: Row, code: str) -> bytes | None:
-        """Ask the method; a state that does not open (another row's, a lost key) proves nothing."""
+    def _proven(self, row: Row, code: str, *, flow: str) -> bytes | None:
         method = self.methods.get(str(row["method"]))
-        if method is None:
-            return None
-        try:
-            state = self._sealer.open(str(row["state"]), bound_to=_bound_to(row["id"], row["user"]))
-        except SealError:
-            logger.warning(
-                "A second factor cannot be opened: was a key dropped before rotate_encryption?"
-            )
-            return None
-        return method.prove(state, code, now=self._clock())
+        return self._states.ask(method, row, code, flow=flow, now=self._clock())
 
     async def _store(self, row: Row, state: bytes, *, confirm: bool) -> bool:
         now, table = self._clock(), AuthMfaMethod
         changes: dict[object, object] = {table.failures: 0, table.last_used_at: now}
         if confirm:
             changes[table.confirmed_at] = now
-        return await self._swap(row, state, changes)
-
-    async def _swap(self, row: Row, state: bytes, changes: dict[object, object]) -> bool:
-        """Store the next state, if the row still holds the one that it came from."""
-        table, version = AuthMfaMethod, cast("int", row["version"])
-        sealed = self._sealer.seal(state, bound_to=_bound_to(row["id"], row["user"]))
-        swapped = await self._database.write(
-            table.update({table.state: sealed, table.version: version + 1, **changes})  # type: ignore[dict-item] # columns, all of them
-            .where(table.id == row["id"], table.version == version)
-            .returning(table.id)
-        )
-        return bool(swapped)
+        return await self._states.swap(row, state, changes)
 
 
-def _bound_to(row_id: object, user_id: object) -> str:
-    """Name the row that a sealed state belongs to: moved to another row or person it does not open."""
-    return f"auth_mfa_method:{row_id}:{user_id}"
+def enrolment_flow(row: Row) -> str:
+    """Name the flow of an enrolment that waits for its first code."""
+    return f"enrolment {row['id']}"

@@ -8,6 +8,8 @@ from datetime import timedelta
 from typing import cast
 from uuid import UUID, uuid4
 
+from piccolo.custom_types import Combinable
+
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.one_time_tokens.tables import AuthOneTimeToken
 from piccolo_fastapi_auth.primitives import opaque_tokens
@@ -63,20 +65,33 @@ class OneTimeTokens:
         table = AuthOneTimeToken
         counted = await self._database.write(
             table.update({table.attempts: table.attempts + 1})
-            .where(
-                table.token_hash == digest,
-                table.purpose == purpose,
-                table.used_at.is_null(),
-                table.expires_at > self._clock(),
-                table.attempts < most,
-            )
+            .where(self._open(digest, purpose=purpose, most=most))
             .returning(table.id)
         )
-        if not counted:
+        return await self._pending(table.token_hash == digest) if counted else None
+
+    async def look(self, token: str, *, purpose: str, most: int) -> Pending | None:
+        """Return what an open token was issued with, without counting a try."""
+        digest = opaque_tokens.digest(token)
+        if digest is None:
             return None
+        return await self._pending(self._open(digest, purpose=purpose, most=most))
+
+    def _open(self, digest: str, *, purpose: str, most: int) -> Combinable:
+        table = AuthOneTimeToken
+        return (
+            (table.token_hash == digest)
+            & (table.purpose == purpose)
+            & table.used_at.is_null()
+            & (table.expires_at > self._clock())
+            & (table.attempts < most)
+        )
+
+    async def _pending(self, condition: Combinable) -> Pending | None:
+        table = AuthOneTimeToken
         row = (
             await table.select(table.id, table.user, table.binding, table.data)
-            .where(table.token_hash == digest)
+            .where(condition)
             .first()
         )
         if row is None:
@@ -97,11 +112,19 @@ class OneTimeTokens:
         )
         return bool(used)
 
-    async def end_all(self, user_id: object, *, purpose: str) -> None:
-        """End a person's open tokens of one purpose."""
+    async def end_all(self, user_id: object, *, purpose: str | None = None) -> None:
+        """End a person's tokens, all or those of one purpose."""
         table = AuthOneTimeToken
-        await self._database.write(
-            table.delete().where(table.user == user_id, table.purpose == purpose)
+        query = table.delete().where(table.user == user_id)
+        if purpose is not None:
+            query = query.where(table.purpose == purpose)
+        await self._database.write(query)
+
+    async def clean(self, *, most: int) -> int:
+        """Delete tokens that have expired, at most so many; return how many."""
+        table = AuthOneTimeToken
+        return await self._database.delete_some(
+            table, table.id, table.expires_at <= self._clock(), most=most
         )
 
 

@@ -13,13 +13,13 @@ given back when the password was right. So of 100 parallel guesses no more than 
 """
 
 import hmac
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from piccolo_fastapi_auth.errors import RateLimitedError
+from piccolo_fastapi_auth.primitives.canonical import canonical
 from piccolo_fastapi_auth.primitives.client_address import address_bucket
 from piccolo_fastapi_auth.primitives.clock import Clock, utc_now
 from piccolo_fastapi_auth.rate_limits.device_cookie import known_device, make_device_cookie
@@ -115,10 +115,10 @@ class LoginGuard:
             RateLimitedError: too many attempts, or the account is locked.
             TemporarilyUnavailableError: the store is down; nobody is let in uncounted.
         """
-        name = canonical_account(account)
+        name = canonical(account)
         device = known_device(device_cookie, self._keys, account=name, at=self._clock())
         who, place = self._hidden(name), address_bucket(address)
-        names = [who] if typed is None else [who, self._hidden(canonical_account(typed))]
+        names = [who] if typed is None else [who, self._hidden(canonical(typed))]
         own = [f"device/{who}/{device}"] if device else [f"account/{one}" for one in names]
         shared = [] if device else [f"pair/{who}/{place}"]
         locks = tuple(f"{self._namespace}/{one}" for one in own) if self._per_account else ()
@@ -175,9 +175,3 @@ def _refusal(taken: Taken, locked: int, *, headers: bool) -> RateLimitedError:
     worst = Taken(False, (quota,), (reading,), taken.cost, taken.in_memory)  # noqa: FBT003 - refused
     shown = limit_headers(worst, policy([quota.limit], bucket=_BUCKET)) if headers else {}
     return RateLimitedError(retry_after=timedelta(seconds=worst.retry_after), headers=shown)
-
-
-def canonical_account(name: str) -> str:
-    """Return the one spelling of an account's name: compatibility forms, case and blanks aside."""
-    folded = unicodedata.normalize("NFKC", name).casefold()
-    return unicodedata.normalize("NFKC", folded).strip()

@@ -15,7 +15,7 @@ from piccolo_fastapi_auth.primitives.jwt import (
     InvalidJwtError,
     JwtCodec,
 )
-from piccolo_fastapi_auth.sessions.amr import from_amr, to_amr
+from piccolo_fastapi_auth.sessions.amr import WITHOUT_CREDIT, from_amr, is_multi_factor, to_amr
 from piccolo_fastapi_auth.sessions.records import Session
 from piccolo_fastapi_auth.settings import AuthSettings
 
@@ -39,6 +39,7 @@ class Principal:
     expires_at: datetime | None
     transport: str
     credential_id: str | None = None
+    multi_factor: bool = False
     actor_id: UserId | None = None
     """Who acts as the person (RFC 8693 ``act``); ``None`` when it is the person."""
 
@@ -46,7 +47,14 @@ class Principal:
 class AccessTokens:
     """Signs and reads the access tokens of one ``Auth``."""
 
-    def __init__(self, settings: AuthSettings, *, clock: Clock, user_key: Column) -> None:
+    def __init__(
+        self,
+        settings: AuthSettings,
+        *,
+        clock: Clock,
+        user_key: Column,
+        without_credit: frozenset[str] = WITHOUT_CREDIT,
+    ) -> None:
         keys = [
             key.get_secret_value().encode() for key in settings.signing_keys
         ] or settings.secrets
@@ -58,8 +66,13 @@ class AccessTokens:
         )
         self._lifetime = settings.access_token_lifetime
         self._clock = clock
+        self._without_credit = without_credit
         self._key_type: type[object] = user_key.value_type
         self._keys_below = 2**63 if isinstance(user_key, BigInt | BigSerial) else 2**31
+
+    def is_multi_factor(self, session: Session) -> bool:
+        """Say whether two factors were used, as a token of the session would."""
+        return is_multi_factor(session.methods, without_credit=self._without_credit)
 
     def issue(self, session: Session, *, scopes: Sequence[str]) -> tuple[str, int]:
         """Return an access token and its life in seconds; it never outlives its session."""
@@ -72,7 +85,7 @@ class AccessTokens:
             iat=now,
             exp=expires_at.replace(microsecond=0),
             auth_time=session.authenticated_at.replace(microsecond=0),
-            amr=to_amr(session.methods),
+            amr=to_amr(session.methods, without_credit=self._without_credit),
             scope=tuple(scopes),
             act=None if session.actor_id is None else str(session.actor_id),
         )
@@ -111,6 +124,7 @@ class AccessTokens:
             authenticated_at=claims.auth_time,
             expires_at=claims.exp,
             transport="bearer",
+            multi_factor="mfa" in claims.amr,
         )
 
     def key(self, text: str) -> UserId | None:

@@ -9,18 +9,23 @@ _TO_AMR = {
     "email_code": "otp",
     "passkey": "hwk",
 }
-_NO_SECOND_FACTOR = frozenset({"password", "email_code"})
-_FROM_AMR = {"pwd": "password", "otp": "totp", "hwk": "passkey"}
+WITHOUT_CREDIT = frozenset({"email_code"})
+"""Methods that are no second factor where the assurance must be high, unless the application says so."""
+_FROM_AMR = {"pwd": "password", "hwk": "passkey"}
 
 
-def to_amr(methods: Iterable[str]) -> tuple[str, ...]:
+def to_amr(
+    methods: Iterable[str], *, without_credit: frozenset[str] = WITHOUT_CREDIT
+) -> tuple[str, ...]:
     """Return the ``amr`` values of a sign-in: one for each kind, and ``mfa`` when two factors were used."""
     used = tuple(methods)
     values = tuple(dict.fromkeys(_TO_AMR[method] for method in used if method in _TO_AMR))
-    return (*values, "mfa") if is_multi_factor(used) else values
+    return (*values, "mfa") if is_multi_factor(used, without_credit=without_credit) else values
 
 
-def is_multi_factor(methods: Iterable[str]) -> bool:
+def is_multi_factor(
+    methods: Iterable[str], *, without_credit: frozenset[str] = WITHOUT_CREDIT
+) -> bool:
     """Say whether two factors were used: one known and one possessed.
 
     Every method but the password is something possessed, also an application's own.
@@ -28,9 +33,11 @@ def is_multi_factor(methods: Iterable[str]) -> bool:
     by e-mail can read it too.
     """
     used = set(methods)
-    return "password" in used and bool(used - _NO_SECOND_FACTOR)
+    return "password" in used and bool(used - {"password"} - without_credit)
 
 
 def from_amr(values: Iterable[str]) -> tuple[str, ...]:
-    """Return our names for ``amr`` values; ``otp`` may have been any one-time code."""
-    return tuple(_FROM_AMR[value] for value in values if value in _FROM_AMR)
+    """Return our names for ``amr`` values; ``otp`` may have been any one-time code, and without ``mfa`` a sent one."""
+    given = tuple(values)
+    names = {**_FROM_AMR, "otp": "totp" if "mfa" in given else "email_code"}
+    return tuple(names[value] for value in given if value in names)

@@ -1,6 +1,8 @@
 """Who sent a request: from a credential to a live session, or to what else is good, once a request."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
 from typing import Generic, Protocol, TypeVar, cast
 
 from starlette.requests import HTTPConnection
@@ -17,8 +19,10 @@ from piccolo_fastapi_auth.errors import (
     SessionExpiredError,
 )
 from piccolo_fastapi_auth.primitives.clock import Clock
+from piccolo_fastapi_auth.primitives.jwt import AccessClaims
 from piccolo_fastapi_auth.rate_limits.headers import queue_headers
 from piccolo_fastapi_auth.sessions.access_tokens import AccessTokens, Principal, UserId
+from piccolo_fastapi_auth.sessions.amr import from_amr
 from piccolo_fastapi_auth.sessions.origin_check import OriginCheck
 from piccolo_fastapi_auth.sessions.records import Identity, Session
 from piccolo_fastapi_auth.sessions.service import SessionService
@@ -35,6 +39,7 @@ from piccolo_fastapi_auth.users.user import AuthUser
 
 UserT = TypeVar("UserT", bound=AuthUser)
 
+_PRECISION = timedelta(seconds=1)  # of times in a token
 VARY = ("Vary", "Authorization, Cookie, Origin")
 
 
@@ -142,7 +147,15 @@ class Authenticator(Generic[UserT]):
             raise SessionExpiredError
         if str(found.session.user_id) != claims.sub or found.session.transport != "bearer":
             raise InvalidTokenError
-        return found
+        return replace(found, session=self._as_proved(found.session, claims))
+
+    def _as_proved(self, session: Session, claims: AccessClaims) -> Session:
+        """Return the session as it was when the token was made: what was proved since is in newer tokens (ASVS 7.2.4)."""
+        if session.authenticated_at - claims.auth_time >= _PRECISION:
+            session = replace(session, authenticated_at=claims.auth_time)
+        if self._tokens.is_multi_factor(session) and "mfa" not in claims.amr:
+            session = replace(session, methods=from_amr(claims.amr))
+        return session
 
     async def _by_cookie(self, credential: CookieCredential) -> Identity[UserT]:
         if credential.digest is None:
@@ -208,6 +221,7 @@ class Authenticator(Generic[UserT]):
             expires_at=session.expires_at,
             transport=session.transport,
             actor_id=session.actor_id,
+            multi_factor=self._tokens.is_multi_factor(session),
         )
 
     def _own_token(self, connection: HTTPConnection) -> Principal | None:

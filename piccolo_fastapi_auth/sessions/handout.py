@@ -71,6 +71,7 @@ class Handout(Generic[UserT]):
         *,
         caller: Caller | None = None,
         device_cookie: str | None = None,
+        trust_cookie: str | None = None,
     ) -> Response:
         """Return the response that carries a credential: a cookie, or tokens in the body."""
         body = await (
@@ -88,4 +89,6 @@ class Handout(Generic[UserT]):
             self._transport.clear_cookie(response)
         if device_cookie is not None:
             self._transport.set_device_cookie(response, device_cookie)
+        if trust_cookie is not None:
+            self._transport.set_trust_cookie(response, trust_cookie)
         return response

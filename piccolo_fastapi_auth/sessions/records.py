@@ -60,6 +60,6 @@ class Assurance(Protocol[UserT]):
         """Refuse a log-in without a second factor."""
         ...
 
-    async def demand_if_enrolled(self, identity: Identity[UserT]) -> None:
+    async def demand_strongest(self, identity: Identity[UserT]) -> None:
         """Refuse a log-in without the second factor that the person has."""
         ...

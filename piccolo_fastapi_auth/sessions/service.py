@@ -299,6 +299,12 @@ class SessionService(SessionEnds, Generic[UserT]):
         except InvalidTokenError:
             return None
 
+    async def clean(self, *, most: int) -> int:
+        """Delete sessions that have ended by themselves, at most so many; return how many."""
+        now, table = self._clock(), AuthSession
+        ended = (table.expires_at <= now) | (table.last_seen_at <= self.find.idle_since(now))
+        return await self._database.delete_some(table, table.id, ended, most=most)
+
     def _live(self, now: datetime) -> list[Combinable]:
         """Return the conditions of a session that has not ended by itself."""
         return [AuthSession.expires_at > now, AuthSession.last_seen_at > self.find.idle_since(now)]

@@ -42,3 +42,23 @@ class AuthSession(Table, tablename="auth_session"):
         references=UserReference(), on_delete=OnDelete.cascade, null=True, default=None, index=True,
         help_text="Who acts as the person (RFC 8693); null is the person.",
     )  # fmt: skip
+
+
+class AuthTrustedDevice(Table, tablename="auth_trusted_device"):
+    """A browser that is spared the second factor for a while. It ends with the session that its log-in began."""
+
+    id = UUID(primary_key=True)
+    user: ForeignKey[AuthUser] = ForeignKey(
+        references=UserReference(), on_delete=OnDelete.cascade, null=False, index=True
+    )
+    session: ForeignKey[AuthSession] = ForeignKey(
+        references=AuthSession, on_delete=OnDelete.cascade, null=False, index=True
+    )
+    token_hash = Varchar(
+        length=64,
+        unique=True,
+        secret=True,
+        help_text="Digest of the browser's token, the password's hash and the second factors.",
+    )
+    created_at = Timestamptz()
+    expires_at = Timestamptz()

@@ -14,9 +14,11 @@ from piccolo_fastapi_auth.errors import (
     TemporarilyUnavailableError,
     UserExistsError,
 )
+from piccolo_fastapi_auth.primitives.canonical import canonical
 from piccolo_fastapi_auth.primitives.clock import Clock
 from piccolo_fastapi_auth.primitives.hash_pool import HashPool, PoolFullError
 from piccolo_fastapi_auth.primitives.passwords import PasswordHasher, PasswordVerdict
+from piccolo_fastapi_auth.users.identifiers import Identifiers
 from piccolo_fastapi_auth.users.tables import AuthAccount
 from piccolo_fastapi_auth.users.user import AuthUser
 
@@ -34,6 +36,9 @@ class Candidate:
     user_id: object
     active: bool
     password_hash: str = field(repr=False)
+    admin: bool = False
+    named: bool = True
+    """Whether the canonical names of the person are stored; not so for rows of other code."""
 
 
 class UserService(Generic[UserT]):
@@ -49,33 +54,48 @@ class UserService(Generic[UserT]):
         clock: Clock,
     ) -> None:
         self._database = database
+        self.identifiers = Identifiers(database, user_table)
         self._table = user_table
         self._key: Column = user_table._meta.primary_key
         self._hasher = hasher
         self._pool = pool
         self._clock = clock
         self._no_legacy_until: datetime | None = None
+        table = user_table
+        self._columns: list[Column] = [
+            self._key, table.password, table.active, table.admin, table.superuser,
+        ]  # fmt: skip
 
     async def candidate(self, identifier: str) -> Candidate | None:
-        """Find a person by username or e-mail address; a username goes first."""
-        table = self._table
-        rows = await table.select(self._key, table.username, table.password, table.active).where(
-            (table.username == identifier) | (table.email == canonical_address(identifier))
+        """Find a person by username or e-mail address, in any spelling; the exact username goes first."""
+        row = await self.identifiers.find(identifier)
+        if row is None:
+            return None
+        return Candidate(
+            row["user_key"],
+            bool(row["active"]),
+            str(row["password"] or ""),
+            admin=bool(row["admin"] or row["superuser"]),
+            named=bool(row["is_named"]),
         )
-        rows.sort(key=lambda row: row["username"] != identifier)
-        return self._candidate(rows[0]) if rows else None
 
     async def by_id(self, user_id: object) -> Candidate | None:
         """Find a person by primary key."""
-        row = (
-            await self._table.select(self._key, self._table.password, self._table.active)
-            .where(self._key == user_id)
-            .first()
-        )
+        row = await self._table.select(*self._columns).where(self._key == user_id).first()
         return self._candidate(row) if row else None
 
+    async def address(self, user_id: object) -> str | None:
+        """Return a person's e-mail address, if there is one."""
+        row = await self._table.select(self._table.email).where(self._key == user_id).first()
+        return str(row["email"] or "") or None if row else None
+
     def _candidate(self, row: Row) -> Candidate:
-        return Candidate(row[self._key._meta.name], bool(row["active"]), str(row["password"] or ""))
+        return Candidate(
+            row[self._key._meta.name],
+            bool(row["active"]),
+            str(row["password"] or ""),
+            admin=bool(row["admin"] or row["superuser"]),
+        )
 
     async def check(self, password: str, candidate: Candidate | None) -> PasswordVerdict:
         """Check a password in the pool. A refusal costs the same whoever it is, or is not (ENU-3).
@@ -148,7 +168,10 @@ class UserService(Generic[UserT]):
         }
         if replacement is not None:
             values[table.password] = replacement
-        return await self._update(candidate, values)
+        admitted = await self._update(candidate, values)
+        if admitted and not candidate.named:
+            await self.identifiers.adopt(candidate.user_id)
+        return admitted
 
     async def change_password(self, candidate: Candidate, *, password_hash: str) -> bool:
         """Store a new hash, if the old one is still what was checked. Call it inside a transaction."""
@@ -194,6 +217,7 @@ class UserService(Generic[UserT]):
             async with self._database.atomic():
                 await user.save()
                 key = cast("object", getattr(user, self._key._meta.name))
+                await self.identifiers.claim(key, [username, email])
                 await self._note(key, {AuthAccount.password_changed_at: self._clock()})
         except Exception as error:
             # Which class it is depends on the driver; see is_unique_violation.
@@ -201,16 +225,6 @@ class UserService(Generic[UserT]):
                 raise UserExistsError from None
             raise
         return key
-
-    async def set_active(self, user_id: object, *, active: bool) -> bool:
-        """Open or close an account; return whether that changed it."""
-        table = self._table
-        rows = await self._database.write(
-            table.update({table.active: active})
-            .where(self._key == user_id, table.active != active)
-            .returning(self._key)
-        )
-        return bool(rows)
 
     async def read(self, user_id: object) -> UserT | None:
         """Return a person, without the hash."""
@@ -237,6 +251,23 @@ class UserService(Generic[UserT]):
             columns: dict[Column | str, object] = {name: value for name, value in values.items()}  # noqa: C416 - dict() would keep the narrower key type
             await self._database.write(self._table.update(columns).where(self._key == user_id))
 
+    async def set_active(self, user_id: object, *, active: bool) -> bool:
+        """Open or close an account; return whether that changed it."""
+        table = self._table
+        rows = await self._database.write(
+            table.update({table.active: active})
+            .where(self._key == user_id, table.active.ne(active))
+            .returning(self._key)
+        )
+        return bool(rows)
+
+    async def set_password(self, user_id: object, *, password_hash: str) -> None:
+        """Store a new hash whatever the old one is. For operators; call it inside a transaction."""
+        await self._database.write(
+            self._table.update({self._table.password: password_hash}).where(self._key == user_id)
+        )
+        await self._note(user_id, {AuthAccount.password_changed_at: self._clock()})
+
     async def delete(self, candidate: Candidate) -> bool:
         """Delete a person with everything that points at them, if the password is still what was checked."""
         rows = await self._database.write(
@@ -249,4 +280,4 @@ class UserService(Generic[UserT]):
 
 def canonical_address(email: str) -> str:
     """Return the spelling of an e-mail address that is stored and looked up."""
-    return email.casefold()
+    return canonical(email)

@@ -7,6 +7,16 @@ from piccolo_fastapi_auth.users.user import AuthUser
 from piccolo_fastapi_auth.users.user_table import UserReference
 
 
+class AuthIdentifier(Table, tablename="auth_identifier"):
+    """A name by which a person logs in: the username or the address, in one canonical spelling, nobody else's."""
+
+    id: Serial
+    user: ForeignKey[AuthUser] = ForeignKey(
+        references=UserReference(), on_delete=OnDelete.cascade, null=False, index=True
+    )
+    canonical = Varchar(length=320, unique=True, help_text="NFKC and case folded.")
+
+
 class AuthAccount(Table, tablename="auth_account"):
     """One row a person, made when there is something to store."""
 

@@ -26,9 +26,10 @@ from piccolo_fastapi_auth.login.schemas import LoginBody, VerifyBody
 from piccolo_fastapi_auth.login.service import Attempt, LoggedIn
 from piccolo_fastapi_auth.mfa.challenge import Wanted
 from piccolo_fastapi_auth.mfa.flows import Confirmation
-from piccolo_fastapi_auth.mfa.method import Begun, Proof
+from piccolo_fastapi_auth.mfa.method import Begun, Issued, Proof
 from piccolo_fastapi_auth.mfa.methods.totp import TotpEnrolment
 from piccolo_fastapi_auth.mfa.schemas import (
+    ChallengeBody,
     ConfirmBody,
     Confirmed,
     MfaMethodOut,
@@ -92,6 +93,8 @@ HOLDERS: Final[dict[str, Callable[[], object]]] = {
     "BearerCredential": lambda: BearerCredential(MARK),
     "Candidate": lambda: Candidate(1, True, MARK),  # noqa: FBT003 - a record
     "Begun": lambda: Begun(MARK.encode(), {"secret": MARK}),
+    "Issued": lambda: Issued(MARK.encode(), "alice@example.com", MARK),
+    "ChallengeBody": lambda: ChallengeBody(mfa_token=MARK, method="email_code"),
     "Proof": lambda: Proof(MARK, "totp", MARK),
     "Pending": lambda: Pending(uuid4(), 1, MARK, {}),
     "SigningKey": lambda: load_keys("HS256", [LONG.encode()]),

@@ -13,8 +13,10 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped] # it ships no types
 import httpx
+import mintotp  # type: ignore[import-untyped] # it ships no types
 import pytest
 
+from piccolo_fastapi_auth.primitives.clock import utc_now
 from tests.processes import ROOT, uvicorn_server
 
 PASSWORD = "a horse in the pantry"
@@ -71,6 +73,16 @@ def bearer(tokens: Json) -> dict[str, str]:
     return {"Authorization": f"Bearer {tokens['access_token']}"}
 
 
+def confirm(client: httpx.Client, begun: Json, tries: int = 2) -> tuple[httpx.Response, str]:
+    """Confirm a device with the code of the step before this one; return the answer and this step's code."""
+    step = int(utc_now().timestamp()) // 30
+    before, current = (str(mintotp.hotp(begun["secret"], step - age)) for age in (1, 0))
+    answer = client.post("/auth/mfa/totp/confirm", json={"id": begun["id"], "code": before})
+    if answer.is_success or tries == 1:
+        return answer, current
+    return confirm(client, begun, tries - 1)  # a step ended just now
+
+
 def make_admin(database_url: str, name: str) -> None:
     """Do by hand what an owner of the site does."""
     statement = f"UPDATE reader SET admin = true WHERE username = '{name}'"  # noqa: S608 - a name of this file
@@ -122,6 +134,48 @@ def test_from_signing_up_to_being_refused(url: str) -> None:
         again = phone.post("/auth/refresh", json={"refresh_token": tokens["refresh_token"]})
         assert again.status_code == 401
         assert laptop.get("/links").status_code == 200
+
+
+def test_a_second_factor_from_setting_it_up_to_logging_in_on_paper(url: str) -> None:  # noqa: PLR0915 - one story
+    """Enrol, log in with a code by cookie and by the form, be refused without one, log in on paper, remove it."""
+    with browser_at(url) as laptop, browser_at(url) as phone:
+        sign_up(laptop, "mira")
+        password = {"username": "mira", "password": PASSWORD}
+        assert laptop.post("/auth/login", json=password).status_code == 200
+        begun = laptop.post("/auth/mfa/totp", json={"name": "Phone"}).json()
+        assert begun["otpauth_uri"].startswith("otpauth://totp/Reading%20list:mira?")
+        confirmed, second = confirm(laptop, begun)
+        assert confirmed.status_code == 200, confirmed.text
+        paper = confirmed.json()["recovery_codes"]
+        assert laptop.get("/links").status_code == 200
+
+        refused = phone.post("/auth/login", json=password)
+        assert refused.status_code == 401
+        challenge = refused.json()["detail"]
+        assert (challenge["code"], challenge["methods"]) == (
+            "mfa_required", ["totp", "recovery_code"],
+        )  # fmt: skip
+        answer = {"mfa_token": challenge["mfa_token"], "method": "totp", "code": second}
+        logged_in = phone.post("/auth/mfa/verify", json=answer)
+        assert logged_in.status_code == 200, logged_in.text
+        assert logged_in.json()["session"]["methods"] == ["password", "totp"]
+        assert phone.get("/links").status_code == 200
+
+        form = {"grant_type": "password", **password, "scope": "links:write"}
+        assert laptop.post("/auth/token", data=form).json()["error"] == "mfa_required"
+        replayed = laptop.post("/auth/token", data={**form, "mfa_code": second})
+        assert replayed.json()["error"] == "invalid_grant"
+        tokens = laptop.post("/auth/token", data={**form, "mfa_code": paper[0]})
+        assert tokens.status_code == 200, tokens.text
+        laptop.cookies.clear()
+        link = {"url": "https://piccolo-orm.com/", "title": "Piccolo"}
+        saved = laptop.post("/links", json=link, headers=bearer(tokens.json()))
+        assert saved.status_code == 201, saved.text
+
+        assert phone.delete(f"/auth/mfa/{begun['id']}").status_code == 204
+        assert phone.get("/auth/mfa").json()["recovery_codes_left"] == 0
+        assert laptop.get("/links", headers=bearer(tokens.json())).status_code == 401
+        assert phone.post("/auth/login", json=password).status_code == 200
 
 
 def test_people_remove_their_own_links_and_an_admin_anybodys(url: str, database_url: str) -> None:

@@ -14,6 +14,7 @@ from tests.fixtures import PASSWORD, bearer, code_of
 
 STEP: Final = timedelta(seconds=30)
 DEVICE_COOKIE: Final = "__Host-session-device"
+TRUST_COOKIE: Final = "__Host-session-trusted"
 WINDOW: Final = timedelta(minutes=15)
 PASSWORD_FORM: Final = {"grant_type": "password", "username": "alice", "password": PASSWORD}
 WIDE_DIGITS: Final = str.maketrans("0123456789", "０１２３４５６７８９")

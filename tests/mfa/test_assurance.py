@@ -153,16 +153,37 @@ async def test_a_session_that_gets_a_second_factor_has_a_new_cookie(
 async def test_a_bearer_session_enrols_and_renews(
     client: AsyncClient, alice: Person, clock: FrozenClock
 ) -> None:
-    """MFA-8: with tokens as with a cookie; the next access token says so."""
+    """MFA-8, SES-3: with tokens as with a cookie; the next access token says so, and no older one gains by it."""
     tokens = await get_tokens(client, alice)
     phone = await enrol(client, clock, headers=bearer(tokens))
-    assert (await client.get("/mfa", headers=bearer(tokens))).status_code == 200
+    old = await client.get("/mfa", headers=bearer(tokens))
+    assert code_of(old) == "reauthentication_required"
+    assert (await client.get("/user", headers=bearer(tokens))).status_code == 200
+    newer = (await refresh(client, tokens["refresh_token"])).json()
+    assert (await client.get("/mfa", headers=bearer(newer))).status_code == 200
 
     renewed = await prove_again(client, phone.code(), tokens=tokens)
 
     assert claims(renewed.json())["amr"] == ["pwd", "otp", "mfa"]
     assert claims(renewed.json())["auth_time"] == int(clock().timestamp())
     assert (await refresh(client, renewed.json()["refresh_token"])).status_code == 200
+
+
+async def test_an_older_token_gains_nothing_by_a_renewed_proof(
+    stranger: AsyncClient, phone: Phone, clock: FrozenClock
+) -> None:
+    """SES-3, SUD-2: who copied an access token before does not become fresh with its owner (ASVS 7.2.4)."""
+    tokens = await tokens_with(stranger, phone.code())
+    clock.move(timedelta(minutes=9, seconds=59))
+    newer = (await refresh(stranger, tokens["refresh_token"])).json()
+    clock.move(timedelta(seconds=2))
+
+    renewed = await prove_again(stranger, phone.code(), tokens=newer)
+
+    assert (
+        code_of(await stranger.get("/fresh", headers=bearer(newer))) == "reauthentication_required"
+    )
+    assert (await stranger.get("/fresh", headers=bearer(renewed.json()))).status_code == 200
 
 
 async def test_a_password_alone_deletes_no_account_of_who_has_more(

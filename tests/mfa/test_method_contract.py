@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from piccolo.engine.base import Engine
 
-from piccolo_fastapi_auth import Auth, AuthSettings, RecoveryCodes, Totp, User
-from piccolo_fastapi_auth.mfa.method import Begun, Enrolment, MfaMethod
+from piccolo_fastapi_auth import Auth, AuthSettings, EmailCode, RecoveryCodes, Totp, User
+from piccolo_fastapi_auth.mfa.method import Begun, Enrolment, MfaMethod, SentMethod
 from piccolo_fastapi_auth.mfa.methods.recovery_codes import digest
 from piccolo_fastapi_auth.primitives.sealing import Sealer
 from piccolo_fastapi_auth.testing import FrozenClock, fast_hasher
@@ -23,12 +23,12 @@ from tests.mfa.helpers import code_at, log_in_with
 NOW: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LATER: Final = timedelta(hours=1)
 
-Answer = Callable[[Mapping[str, str], datetime], str]
+Answer = Callable[[bytes, Mapping[str, str], datetime], tuple[bytes, str]]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A method, and what a person with its device types at a moment."""
+    """A method, and what a person with its device types at a moment: from the state to the state with the answer."""
 
     method: MfaMethod
     answer: Answer
@@ -59,7 +59,19 @@ class Colours:
 
 
 def _app(digits: int, algorithm: str) -> Answer:
-    return lambda shown, now: code_at(shown["secret"], now, digits=digits, digest=algorithm.lower())
+    digest = algorithm.lower()
+    return lambda state, shown, now: (
+        state, code_at(shown["secret"], now, digits=digits, digest=digest),
+    )  # fmt: skip
+
+
+def _mail(method: SentMethod) -> Case:
+    def answer(state: bytes, shown: Mapping[str, str], now: datetime) -> tuple[bytes, str]:
+        assert set(shown) == {"sent_to"}
+        issued = method.issue(state, flow="", now=now, lifetime=timedelta(minutes=10))
+        return issued.state, issued.code
+
+    return Case(method, answer)
 
 
 CASES: Final = [
@@ -68,6 +80,7 @@ CASES: Final = [
     pytest.param(Case(Totp(digits=8), _app(8, "SHA1")), id="totp-8"),
     pytest.param(Case(Totp(algorithm="SHA256"), _app(6, "SHA256")), id="totp-sha256"),
     pytest.param(Case(Totp(digits=8, algorithm="SHA256"), _app(8, "SHA256")), id="totp-8-sha256"),
+    pytest.param(_mail(EmailCode()), id="email_code"),
 ]
 
 
@@ -75,11 +88,12 @@ CASES: Final = [
 def test_the_right_answer_proves_and_changes_the_state(case: Case) -> None:
     """The round trip of an enrolment; the old state is what the service compares and sets."""
     begun = case.method.begin(account="alice")
+    state, typed = case.answer(begun.state, begun.shown, NOW)
 
-    proven = case.method.prove(begun.state, case.answer(begun.shown, NOW), now=NOW)
+    proven = case.method.prove(state, typed, now=NOW)
 
     assert proven is not None
-    assert proven != begun.state
+    assert proven != state
     shown = {"id": "00000000-0000-4000-8000-000000000000", **begun.shown}
     assert case.method.enrolment.model_validate(shown).model_dump(mode="json") == shown
 
@@ -88,14 +102,13 @@ def test_the_right_answer_proves_and_changes_the_state(case: Case) -> None:
 def test_an_answer_is_good_once(case: Case) -> None:
     """TOTP-1: a replay proves nothing, and the next answer does."""
     begun = case.method.begin(account="alice")
-    answer = case.answer(begun.shown, NOW)
-    used = case.method.prove(begun.state, answer, now=NOW)
+    state, answer = case.answer(begun.state, begun.shown, NOW)
+    used = case.method.prove(state, answer, now=NOW)
     assert used is not None
 
     assert case.method.prove(used, answer, now=NOW) is None
-    assert (
-        case.method.prove(used, case.answer(begun.shown, NOW + LATER), now=NOW + LATER) is not None
-    )
+    ready, answer = case.answer(used, begun.shown, NOW + LATER)
+    assert case.method.prove(ready, answer, now=NOW + LATER) is not None
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -103,8 +116,11 @@ def test_another_enrolments_answer_proves_nothing(case: Case) -> None:
     """Two enrolments of one person share nothing."""
     mine, other = case.method.begin(account="alice"), case.method.begin(account="alice")
 
-    assert case.method.prove(mine.state, case.answer(other.shown, NOW), now=NOW) is None
-    assert case.method.prove(mine.state, case.answer(mine.shown, NOW + LATER), now=NOW) is None
+    _, foreign = case.answer(other.state, other.shown, NOW)
+    state, own = case.answer(mine.state, mine.shown, NOW)
+
+    assert case.method.prove(state, foreign, now=NOW) is None
+    assert case.method.prove(state, own, now=NOW + LATER) is None
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -113,9 +129,10 @@ def test_a_hostile_answer_is_refused(case: Case, typed: str) -> None:
     """Whatever text comes, ``prove`` answers and does not raise; the chance of a hit is nothing."""
     begun = case.method.begin(account="alice")
 
-    near = {case.answer(begun.shown, NOW - number * timedelta(seconds=30)) for number in (0, 1)}
+    state, good = case.answer(begun.state, begun.shown, NOW)
+    _, previous = case.answer(begun.state, begun.shown, NOW - timedelta(seconds=30))
 
-    assert case.method.prove(begun.state, typed, now=NOW) is None or typed in near
+    assert case.method.prove(state, typed, now=NOW) is None or typed in {good, previous}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -127,10 +144,11 @@ def test_the_state_survives_being_sealed(case: Case) -> None:
 
     for hour in range(3):
         now = NOW + hour * LATER
+        state, answer = case.answer(state, begun.shown, now)
         stored = sealer.seal(state, bound_to="row").encode("ascii").decode("ascii")
         opened = sealer.open(stored, bound_to="row")
         assert opened == state
-        proven = case.method.prove(opened, case.answer(begun.shown, now), now=now)
+        proven = case.method.prove(opened, answer, now=now)
         assert proven is not None
         state = proven
 

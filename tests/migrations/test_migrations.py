@@ -17,6 +17,7 @@ OWN_TABLES: Final = {
     "auth_account",
     "auth_event",
     "auth_api_key",
+    "auth_identifier",
     "auth_mfa_method",
     "auth_one_time_token",
     "auth_recovery_code",
@@ -24,6 +25,12 @@ OWN_TABLES: Final = {
     "auth_role_scope",
     "auth_session",
     "auth_user_role",
+    "auth_trusted_device",
+}
+# Foreign keys beside that to the person.
+OTHER_KEYS: Final = {
+    "auth_trusted_device": [["session", "auth_session", "id", "CASCADE"]],
+    "auth_user_role": [["role", "auth_role", "id", "CASCADE"]],
 }
 CONFIGURATION: Final = """
     import os
@@ -112,7 +119,9 @@ def test_migrations_go_there_and_back_and_people_live_on_them(
     forwards = seen["forwards"]
     assert set(forwards) == OWN_TABLES | {table}
     for name in OWN_TABLES - {"auth_event", "auth_role", "auth_role_scope"}:
-        assert ["user", table, "id", "CASCADE"] in forwards[name]["keys"], name
+        keys = [*OTHER_KEYS.get(name, []), ["user", table, "id", "CASCADE"]]
+        keys += [["actor", table, "id", "CASCADE"]] if name == "auth_session" else []
+        assert sorted(forwards[name]["keys"]) == sorted(keys), name
         types = {column[0]: column[1] for column in forwards[name]["columns"]}
         assert types["user"] in key_types, name
     assert forwards["auth_event"]["keys"] == [  # what happened outlives its person

@@ -82,7 +82,7 @@ class Totp:
             "otpauth_uri": uri,
             "qr_svg": picture.getvalue().decode(),
         }
-        return Begun(json.dumps(state).encode(), shown)
+        return Begun(json.dumps(state).encode(), shown, name="Authenticator app")
 
     def prove(self, state: bytes, code: str, *, now: datetime) -> bytes | None:
         """Accept each time step at most once, and never one before the last accepted (RFC 6238 section 5.2)."""
