@@ -117,7 +117,6 @@ class Auth(Generic[UserT]):
         self.user_table = checked_user_table(user_table, self.settings)
         check_profile(profile_schema, self.user_table)
         self.clock = clock
-        self._running = 0
         self._added = {
             one.scheme.scheme_name: one.scheme.model for one in backends if one.scheme is not None
         }
@@ -145,6 +144,7 @@ class Auth(Generic[UserT]):
         self._build_routers(profile_schema)
 
     def _show_parts(self) -> None:
+        self._running = 0
         self.transport = self._parts.transport
         self.limiter = self._parts.limiter
         self.events = self._parts.events

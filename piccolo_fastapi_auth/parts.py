@@ -113,6 +113,7 @@ class Parts(Generic[UserT]):
         self._build_gate()
         self._build_mfa(chosen.mfa)
         self._build_flows(chosen.hooks)
+        self._build_administration()
 
     def _caller_of(self, connection: object) -> Caller:
         return self.transport.caller(cast("HTTPConnection", connection))
@@ -280,6 +281,15 @@ class Parts(Generic[UserT]):
             events=self.events,
             breaches=self.breach_check,
         )
+        self.handout = Handout(
+            transport=self.transport,
+            tokens=self.tokens,
+            scopes=self.scopes,
+            assurance=self.assurance,
+            clock=self.clock,
+        )
+
+    def _build_administration(self) -> None:
         self.admin = AdminService(
             database=self.database,
             users=self.users,
@@ -298,13 +308,6 @@ class Parts(Generic[UserT]):
             sessions=self.sessions,
             tokens=self.one_time_tokens,
             events=self.events,
-        )
-        self.handout = Handout(
-            transport=self.transport,
-            tokens=self.tokens,
-            scopes=self.scopes,
-            assurance=self.assurance,
-            clock=self.clock,
         )
 
     async def open(self) -> None:
