@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Generic
 
@@ -14,15 +14,20 @@ from piccolo.table import create_db_tables
 from typing_extensions import TypeVar
 
 from piccolo_fastapi_auth.accounts.schemas import ProfileUpdate, check_profile
+from piccolo_fastapi_auth.audit.delivery import EventHook
+from piccolo_fastapi_auth.audit.event import Action
+from piccolo_fastapi_auth.audit.tables import BY_USER, AuthEvent
 from piccolo_fastapi_auth.backends import AuthBackend
 from piccolo_fastapi_auth.breaches import BreachCheck
 from piccolo_fastapi_auth.captcha import Captcha, CaptchaGuard, PasswordGrantCaptchaGuard
 from piccolo_fastapi_auth.current_user import (
+    Admin,
     CurrentPrincipal,
     CurrentSession,
     CurrentUser,
     Machine,
     OptionalUser,
+    Public,
     Require,
     SignedIn,
 )
@@ -40,6 +45,7 @@ from piccolo_fastapi_auth.primitives.passwords import PasswordHasher
 from piccolo_fastapi_auth.rate_limits.dependencies import CostFunction, KeyFunction, RateLimit
 from piccolo_fastapi_auth.rate_limits.documentation import document_limits
 from piccolo_fastapi_auth.rate_limits.service import OnStoreFailure
+from piccolo_fastapi_auth.route_audit import RouteProtection, audit_routes
 from piccolo_fastapi_auth.routers import WELL_KNOWN, build_routers, together
 from piccolo_fastapi_auth.routing import Guards, new_router
 from piccolo_fastapi_auth.sessions.rate_limit_keys import KeyName, key_function
@@ -111,8 +117,9 @@ class Auth(Generic[UserT]):
         self.user_table = checked_user_table(user_table, self.settings)
         check_profile(profile_schema, self.user_table)
         self.clock = clock
-        self._running = 0
-        self._added = [one.scheme for one in backends if one.scheme is not None]
+        self._added = {
+            one.scheme.scheme_name: one.scheme.model for one in backends if one.scheme is not None
+        }
         self._parts = Parts(
             Chosen(
                 settings=self.settings,
@@ -137,8 +144,14 @@ class Auth(Generic[UserT]):
         self._build_routers(profile_schema)
 
     def _show_parts(self) -> None:
+        self._running = 0
         self.transport = self._parts.transport
         self.limiter = self._parts.limiter
+        self.events = self._parts.events
+        self.roles = self._parts.roles
+        self.admin = self._parts.admin
+        self.public = Public()
+        self.origins = self._parts.origins
         self.outbox = self._parts.outbox
         self.users = self._parts.users
         self.sessions = self._parts.sessions
@@ -176,6 +189,26 @@ class Auth(Generic[UserT]):
             cost=cost,
             on_store_failure=on_store_failure,
         )
+
+    def on(self, action: Action | None, hook: EventHook) -> None:
+        """Call ``hook``, sync or async, with every event of an action, or of all with ``None``, after its commit.
+
+        Nothing that the hook raises reaches the request; how long it takes, the request waits.
+
+        Raises:
+            ValueError: There is no such action.
+        """
+        self.events.delivery.on(action, hook)
+
+    def audit_routes(
+        self, app: FastAPI, *, strict: bool = False, public: Collection[str] = ()
+    ) -> list[RouteProtection]:
+        """Return a row for each route of an application with what protects it; see `audit_routes`.
+
+        Raises:
+            UnprotectedRouteError: ``strict``, and a route is neither protected nor marked ``auth.public``.
+        """
+        return audit_routes(app, strict=strict, public=public)
 
     def _build_guards(self) -> None:
         self._names = SchemeNames.of(self.settings.prefix)
@@ -216,6 +249,7 @@ class Auth(Generic[UserT]):
             signed_in=SignedIn(*self._guard_parts),
             current_user=CurrentUser(*self._guard_parts, sessions_only=True),
             fresh_user=Require(*self._guard_parts, sessions_only=True, fresh=age),
+            admin=Admin(*self._guard_parts, sessions_only=True, fresh=age),
             machine=Machine(
                 *self._guard_parts[:2], self._names.api_key, APIKeyHeader(name="X-API-Key").model
             ),
@@ -226,7 +260,11 @@ class Auth(Generic[UserT]):
     def _build_routers(self, profile_schema: type[ProfileUpdate]) -> None:
         prefix, stem = self.settings.prefix, self._names.password.removesuffix("password")
         operations = "" if stem == "auth_" else stem
-        new = functools.partial(new_router, operations=operations, lifespan=self.lifespan)
+        new = functools.partial(
+            new_router,
+            operations=operations,
+            lifespan=self.lifespan,
+        )
         self.routers = build_routers(
             self._parts,
             self._own_guards(),
@@ -269,7 +307,7 @@ class Auth(Generic[UserT]):
             self._names,
             cookie=settings.session_cookie,
             prefix=settings.prefix,
-            added={scheme.scheme_name: scheme.model for scheme in self._added},
+            added=self._added,
         )
         document_limits(app, everywhere=limit, excluded_paths=excluded)
 
@@ -295,3 +333,4 @@ class Auth(Generic[UserT]):
             # Kept in the file: readers then never wait for the one writer.
             await self.user_table.raw("PRAGMA journal_mode=WAL")
         await create_db_tables(self.user_table, *TABLES, if_not_exists=True)
+        await AuthEvent.create_index([*BY_USER], if_not_exists=True)

@@ -17,4 +17,5 @@ class Caller:
     has_cookie: bool = False
     address: str = "unknown"
     device_cookie: str | None = field(default=None, repr=False)
+    request_id: str | None = None
     trust_cookie: str | None = field(default=None, repr=False)

@@ -2,13 +2,16 @@
 
 import contextlib
 import getpass
+import importlib
 import secrets
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 
 from piccolo_fastapi_auth.auth import Auth
 from piccolo_fastapi_auth.errors import AuthError
 from piccolo_fastapi_auth.primitives.jwt_keys import Algorithm, load_keys, new_pem, public_pem
+from piccolo_fastapi_auth.route_audit import UNPROTECTED, audit_routes
 from piccolo_fastapi_auth.users.user_table import user_table
 
 
@@ -30,6 +33,49 @@ async def rotate_encryption() -> None:
     """Seal every stored TOTP secret again under the first of ``encryption_keys``; then drop the old key."""
     changed = await Auth().mfa.reseal()
     print(f"{changed} rows sealed anew.")  # noqa: T201 - a command's answer
+
+
+def new_key(algorithm: str = "HS256") -> None:
+    """Print a new key: for HS256 a secret for ``secret_keys``, for RS256 and ES256 a pair for ``signing_keys``.
+
+    :param algorithm: HS256, RS256 or ES256
+
+    """
+    pairs: dict[str, Algorithm] = {"RS256": "RS256", "ES256": "ES256"}
+    if algorithm == "HS256":
+        print(secrets.token_urlsafe(32))  # noqa: T201 - a command's answer
+    elif algorithm in pairs:
+        pem = new_pem(pairs[algorithm])
+        (key,) = load_keys(pairs[algorithm], [pem])
+        print(f"kid: {key.kid}\n{pem.decode()}{public_pem(pem).decode()}", end="")  # noqa: T201 - a command's answer
+    else:
+        sys.exit("Choose HS256, RS256 or ES256.")
+
+
+async def clean_events(days: int = 365) -> None:
+    """Delete what happened more than so many days ago.
+
+    :param days: how long the trail is kept
+
+    """
+    gone = await Auth().events.clean(older_than=timedelta(days=days))
+    print(f"{gone} events deleted.")  # noqa: T201 - a command's answer
+
+
+def routes(app: str) -> None:
+    """List every route of an application with what protects it; fails when one is neither protected nor public.
+
+    :param app: where it is, such as main:app
+
+    """
+    module, _, name = app.partition(":")
+    sys.path.insert(0, ".")
+    rows = audit_routes(getattr(importlib.import_module(module), name or "app"))
+    for row in rows:
+        scopes = f" [{' '.join(row.scopes)}]" if row.scopes else ""
+        print(f"{','.join(row.methods):12} {row.path:44} {row.protection}{scopes}")  # noqa: T201 - as above
+    if holes := [row for row in rows if row.protection == UNPROTECTED]:
+        sys.exit(f"{len(holes)} routes are neither protected nor marked auth.public.")
 
 
 async def create_user(
@@ -121,20 +167,3 @@ def _password() -> str:
     if sys.stdin.isatty():
         return getpass.getpass("Password: ")
     return sys.stdin.readline().rstrip("\r\n")
-
-
-def new_key(algorithm: str = "HS256") -> None:
-    """Print a new key: for HS256 a secret for ``secret_keys``, for RS256 and ES256 a pair for ``signing_keys``.
-
-    :param algorithm: HS256, RS256 or ES256
-
-    """
-    pairs: dict[str, Algorithm] = {"RS256": "RS256", "ES256": "ES256"}
-    if algorithm == "HS256":
-        print(secrets.token_urlsafe(32))  # noqa: T201 - a command's answer
-    elif algorithm in pairs:
-        pem = new_pem(pairs[algorithm])
-        (key,) = load_keys(pairs[algorithm], [pem])
-        print(f"kid: {key.kid}\n{pem.decode()}{public_pem(pem).decode()}", end="")  # noqa: T201 - a command's answer
-    else:
-        sys.exit("Choose HS256, RS256 or ES256.")

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar, cast
 
 from piccolo.columns import Column
@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 Row = Mapping[str, object]
 TableT = TypeVar("TableT", bound=Table)
 ResponseT = TypeVar("ResponseT")
+AfterCommit = Callable[[], Awaitable[None]]
 
 # Names, not classes: asyncpg is there only when the application uses PostgreSQL.
 _POSTGRES_FAILURES = (
@@ -112,6 +113,8 @@ class Database:
         self._table = table
         self._reader: _Reader | None = None
         self._lock: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
+        self._texts: dict[str, str] = {}
+        self._after: dict[int, list[AfterCommit]] = {}
 
     @property
     def engine(self) -> Engine[BaseTransaction]:
@@ -123,10 +126,18 @@ class Database:
 
         On SQLite it goes over one open connection while the application runs (`open` to `close`).
         """
+        template = self._texts.get(template) or self._in_dialect(template)
         reader = self._reader
         if reader is not None and not self.engine.transaction_exists():
             return await reader.execute_fetchall(template.replace("{}", "?"), values)
         return cast("list[Row]", await self._table.raw(template, *values))
+
+    def _in_dialect(self, template: str) -> str:
+        """Return a read in the words of this database, worked out once."""
+        sqlite = self.engine.engine_type == "sqlite"
+        text = template.replace("string_agg(", "group_concat(") if sqlite else template
+        self._texts[template] = text
+        return text
 
     async def delete_some(
         self, table: type[Table], key: Column, condition: Combinable, *, most: int
@@ -153,9 +164,11 @@ class Database:
         if engine.transaction_exists():
             yield
             return
+        after: list[AfterCommit] = []
         async with self._one_writer():
             transaction = _begin(engine)
             await _enter(transaction, engine)
+            self._after[id(transaction)] = after
             failure: BaseException | None = None
             try:
                 yield
@@ -163,7 +176,21 @@ class Database:
                 failure = error
                 raise
             finally:
+                del self._after[id(transaction)]
                 await _leave(transaction, engine, failure)
+        for work in after:
+            await work()
+
+    async def after_commit(self, work: AfterCommit) -> None:
+        """Run ``work`` when the running transaction of ours is committed, never when it is rolled back.
+
+        Without one it runs at once; so it does in a transaction that the application itself began.
+        """
+        waiting = self._after.get(id(self.engine.current_transaction.get()))
+        if waiting is None:
+            await work()
+        else:
+            waiting.append(work)
 
     @contextlib.asynccontextmanager
     async def _one_writer(self) -> AsyncIterator[None]:

@@ -19,12 +19,15 @@
         ├── CsrfFailedError              403  an unsafe request with a cookie from a foreign page
         ├── InsufficientScopeError       403  the credential lacks a scope
         ├── CredentialNotAcceptedError   403  a good credential of a kind that this route does not take
+        ├── ImpersonatingError           403  somebody acts as somebody else
+        ├── TargetNotAllowedError        403  an administrator may not do this to that person
         ├── EmailNotVerifiedError        403  the route needs a verified e-mail address
         ├── MfaEnrolmentRequiredError    403  the route needs a second factor; the person has none
         ├── NotFoundError                404  no such thing, or somebody else's
         ├── UserExistsError              409  the name or the address is taken
         ├── TooManyKeysError             409  the person has as many API keys as anybody may have
         ├── AlreadyRolledOverError       409  the API key has its successor
+        ├── ResetUnavailableError        409  there is no mail by which to reset a password
         ├── PayloadTooLargeError         413  the body is larger than any of ours
         ├── AlreadyEnrolledError         409  the person has as many second factors as anybody may have
         ├── NoAddressError               409  there is no address to which a code could be sent
@@ -234,6 +237,22 @@ class CredentialNotAcceptedError(AuthError):
     message = "This kind of credential is not accepted here. Log in."
 
 
+class ImpersonatingError(AuthError):
+    """Somebody acts as somebody else, and this is for the person alone: credentials, sessions, the account."""
+
+    code = "impersonating"
+    status = 403
+    message = "Not while you act as somebody else."
+
+
+class TargetNotAllowedError(AuthError):
+    """An administrator may not do this to that person: oneself, a peer, a superuser; or grant what one lacks."""
+
+    code = "target_not_allowed"
+    status = 403
+    message = "You may not do this to this person."
+
+
 class EmailNotVerifiedError(AuthError):
     """The route needs a verified e-mail address."""
 
@@ -280,6 +299,14 @@ class AlreadyRolledOverError(AuthError):
     code = "already_rolled_over"
     status = 409
     message = "This API key was rolled over before."
+
+
+class ResetUnavailableError(AuthError):
+    """This application sends no mails, so a reset cannot be started."""
+
+    code = "reset_unavailable"
+    status = 409
+    message = "Mails are not set up, so no reset can be started."
 
 
 class PayloadTooLargeError(AuthError):

@@ -7,15 +7,28 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from piccolo_fastapi_auth.errors import CsrfFailedError
+from piccolo_fastapi_auth.errors import CsrfFailedError, TemporarilyUnavailableError
 from piccolo_fastapi_auth.rate_limits.dependencies import RateLimit
 from piccolo_fastapi_auth.rate_limits.limiter import RateLimiter
 from piccolo_fastapi_auth.rate_limits.middleware import RateLimitMiddleware
 from piccolo_fastapi_auth.transport import Transport
 
 
+class ChecksOrigin(Protocol):
+    """Refuses forgeries, and leaves a trace of them."""
+
+    async def check(self, connection: HTTPConnection) -> None:
+        """Refuse an unsafe request that a foreign page sent."""
+        ...
+
+
 class ForMiddleware(Protocol):
     """The part of ``Auth`` that the middleware needs."""
+
+    @property
+    def origins(self) -> ChecksOrigin:
+        """Who refuses forgeries."""
+        ...
 
     @property
     def transport(self) -> Transport:
@@ -54,6 +67,7 @@ class AuthMiddleware:
     ) -> None:
         self._app = app
         self._transport = auth.transport
+        self._origins = auth.origins
         self._limited = RateLimitMiddleware(
             self._refuse_forgeries,
             limit=auth.limiter.global_limit(rate_limit),
@@ -67,8 +81,8 @@ class AuthMiddleware:
     async def _refuse_forgeries(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and self._transport.has_cookie(HTTPConnection(scope)):
             try:
-                self._transport.check_origin(HTTPConnection(scope))
-            except CsrfFailedError as error:
+                await self._origins.check(HTTPConnection(scope))
+            except (CsrfFailedError, TemporarilyUnavailableError) as error:
                 refusal = JSONResponse(
                     {"detail": error.detail}, error.status_code, headers=error.headers
                 )

@@ -3,12 +3,14 @@
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
+
+from starlette.requests import HTTPConnection
 
 from piccolo_fastapi_auth.accounts.credentials import Credentials
 from piccolo_fastapi_auth.accounts.export import DataExport
 from piccolo_fastapi_auth.accounts.invitations import InvitationService
-from piccolo_fastapi_auth.accounts.links import AccountLinks
+from piccolo_fastapi_auth.accounts.links import RESET, AccountLinks
 from piccolo_fastapi_auth.accounts.magic_links import MagicLinks
 from piccolo_fastapi_auth.accounts.mail_gate import MailGate
 from piccolo_fastapi_auth.accounts.operators import Operators
@@ -18,9 +20,12 @@ from piccolo_fastapi_auth.accounts.registration import Registration
 from piccolo_fastapi_auth.accounts.service import AccountService
 from piccolo_fastapi_auth.accounts.signup_proof import SignupProof
 from piccolo_fastapi_auth.accounts.verification import VerificationService
+from piccolo_fastapi_auth.admin.service import AdminService
 from piccolo_fastapi_auth.api_keys.service import ApiKeyService
+from piccolo_fastapi_auth.audit.service import Events
 from piccolo_fastapi_auth.backends import AuthBackend, Backends
 from piccolo_fastapi_auth.breaches import BreachCheck
+from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.captcha import Captcha
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.login.hooks import LoginHooks
@@ -57,6 +62,7 @@ from piccolo_fastapi_auth.sessions.access_tokens import AccessTokens
 from piccolo_fastapi_auth.sessions.authenticator import Authenticator
 from piccolo_fastapi_auth.sessions.handout import Handout
 from piccolo_fastapi_auth.sessions.lookup import primary_key
+from piccolo_fastapi_auth.sessions.origin_check import OriginCheck
 from piccolo_fastapi_auth.sessions.service import SessionService
 from piccolo_fastapi_auth.sessions.trusted_devices import TrustedDevices
 from piccolo_fastapi_auth.settings import AuthSettings
@@ -64,6 +70,7 @@ from piccolo_fastapi_auth.static_tokens import StaticTokens
 from piccolo_fastapi_auth.transport import Transport
 from piccolo_fastapi_auth.users.address_book import AddressBook
 from piccolo_fastapi_auth.users.code_guard import CodeGuard
+from piccolo_fastapi_auth.users.roles import Roles
 from piccolo_fastapi_auth.users.scopes import Scopes
 from piccolo_fastapi_auth.users.service import UserService
 from piccolo_fastapi_auth.users.user import AuthUser
@@ -106,9 +113,12 @@ class Parts(Generic[UserT]):
             clock=chosen.clock,
         )
         self.database = Database(chosen.user_table)
+        self.events = Events(self.database, caller_of=self._caller_of, clock=chosen.clock)
         self.pool = HashPool(
             workers=chosen.settings.hash_concurrency, queue=chosen.settings.hash_queue
         )
+        self.roles = Roles(self.database, declared=self.scopes.declared, clock=chosen.clock)
+        self.scopes.by_roles = self.roles.scopes_of
         self.breach_check, self.captcha = chosen.breach_check, chosen.captcha
         self._build_mail(chosen)
         self._build_people(chosen)
@@ -116,6 +126,10 @@ class Parts(Generic[UserT]):
         self._build_mfa(chosen.mfa)
         self._build_flows(chosen.hooks)
         self._build_accounts()
+        self._build_administration()
+
+    def _caller_of(self, connection: object) -> Caller:
+        return self.transport.caller(cast("HTTPConnection", connection))
 
     def _build_mail(self, chosen: Chosen[UserT]) -> None:
         settings = chosen.settings
@@ -138,7 +152,16 @@ class Parts(Generic[UserT]):
             self.database, table, hasher=chosen.hasher, pool=self.pool, clock=clock
         )
         self.book = AddressBook(self.database, table, self.users)
-        self.sessions = SessionService(self.database, table, settings, clock=clock)
+        self.sessions = SessionService(
+            self.database, table, settings, events=self.events, clock=clock
+        )
+        self.origins = OriginCheck(
+            transport=self.transport,
+            find=self.sessions.find,
+            counters=self.limiter.service,
+            events=self.events,
+            clock=clock,
+        )
         self.tokens = AccessTokens(
             settings,
             clock=clock,
@@ -146,7 +169,12 @@ class Parts(Generic[UserT]):
             without_credit=without_credit(chosen.mfa),
         )
         self.api_keys = ApiKeyService(
-            self.database, table, settings, hold=self.users.hold, clock=clock
+            self.database,
+            table,
+            settings,
+            hold=self.users.hold,
+            events=self.events,
+            clock=clock,
         )
         fixed = [StaticTokens[UserT](settings.static_tokens)] if settings.static_tokens else []
         self.authenticator = Authenticator(
@@ -154,6 +182,7 @@ class Parts(Generic[UserT]):
             sessions=self.sessions,
             tokens=self.tokens,
             scopes=self.scopes,
+            origins=self.origins,
             keys=self.api_keys,
             backends=Backends([*fixed, *chosen.backends]),
             clock=clock,
@@ -174,6 +203,7 @@ class Parts(Generic[UserT]):
                 per_account=settings.login_limit_per_account,
             ),
             codes=new(per_address=settings.login_limit_per_ip, per_account="", namespace="CODE"),
+            events=self.events,
         )
 
     def _keys_for(self, purpose: str) -> list[bytes]:
@@ -188,11 +218,15 @@ class Parts(Generic[UserT]):
             self.database,
             methods=[method for method in methods if not isinstance(method, RecoveryCodes)],
             recovery=RecoveryService(
-                self.database, codes=codes[0] if codes else None, clock=self.clock
+                self.database,
+                codes=codes[0] if codes else None,
+                events=self.events,
+                clock=self.clock,
             ),
             states=states,
             notices=notices,
             hold=self.users.hold,
+            events=self.events,
             clock=self.clock,
         )
         self.sent_codes = SentCodes(
@@ -210,6 +244,7 @@ class Parts(Generic[UserT]):
             sessions=self.sessions,
             sent=self.sent_codes,
             guard=self.code_guard,
+            events=self.events,
             notices=notices,
             gate=self.gate,
         )
@@ -251,6 +286,7 @@ class Parts(Generic[UserT]):
             assurance=self.assurance,
             login_hooks=login_hooks,
             lacks_address=self._lacks_address,
+            events=self.events,
             clock=self.clock,
         )
         self.handout = Handout(
@@ -295,31 +331,28 @@ class Parts(Generic[UserT]):
         )  # fmt: skip
         self.accounts = AccountService(
             settings, database=self.database, users=self.users, sessions=self.sessions, prover=self.prover,
-            gate=self.gate, links=self.account_links, outbox=self.outbox, breaches=self.breach_check,
-        )  # fmt: skip
-        self.operators = Operators(
-            database=self.database, users=self.users, accounts=self.accounts, sessions=self.sessions,
-            tokens=self.one_time_tokens,
+            gate=self.gate, links=self.account_links, outbox=self.outbox, events=self.events,
+            breaches=self.breach_check,
         )  # fmt: skip
         self._build_account_flows()
 
     def _build_account_flows(self) -> None:
         self.verification = VerificationService(
             database=self.database, book=self.book, links=self.account_links, gate=self.mail_gate,
-            ownership=self.ownership, sessions=self.sessions, outbox=self.outbox,
+            ownership=self.ownership, sessions=self.sessions, outbox=self.outbox, events=self.events,
         )  # fmt: skip
         self.registration = Registration(
-            users=self.users, accounts=self.accounts, verification=self.verification,
-            signup_proof=self.signup_proof,
+            database=self.database, users=self.users, accounts=self.accounts, verification=self.verification,
+            signup_proof=self.signup_proof, events=self.events,
         )  # fmt: skip
         self.recovery = PasswordRecovery(
             database=self.database, users=self.users, book=self.book, links=self.account_links,
             gate=self.mail_gate, ownership=self.ownership, accounts=self.accounts, sessions=self.sessions,
-            outbox=self.outbox,
+            outbox=self.outbox, events=self.events,
         )  # fmt: skip
         self.invitations = InvitationService(
             database=self.database, users=self.users, book=self.book, links=self.account_links,
-            accounts=self.accounts, outbox=self.outbox,
+            accounts=self.accounts, outbox=self.outbox, events=self.events,
         )  # fmt: skip
         self.magic_links = MagicLinks(
             book=self.book, links=self.account_links, gate=self.mail_gate, ownership=self.ownership,
@@ -332,6 +365,28 @@ class Parts(Generic[UserT]):
                 "api_keys": self.api_keys.of_user,
             },
             clock=self.clock,
+        )
+
+    def _build_administration(self) -> None:
+        self.admin = AdminService(
+            database=self.database,
+            users=self.users,
+            sessions=self.sessions,
+            flows=self.mfa_flows,
+            roles=self.roles,
+            scopes=self.scopes,
+            tokens=self.one_time_tokens,
+            events=self.events,
+            start_reset=self.recovery.start if self.links.can_make(RESET) else None,
+            clock=self.clock,
+        )
+        self.operators = Operators(
+            database=self.database,
+            users=self.users,
+            accounts=self.accounts,
+            sessions=self.sessions,
+            tokens=self.one_time_tokens,
+            events=self.events,
         )
 
     async def open(self) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from piccolo_fastapi_auth.audit.service import Events
 from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.errors import InvalidCredentialsError
 from piccolo_fastapi_auth.primitives.canonical import canonical
@@ -26,8 +27,14 @@ class PasswordGate(Generic[UserT]):
     """Limits around `UserService.check`, for log-in and for every later proof of a password."""
 
     def __init__(
-        self, *, users: UserService[UserT], passwords: LoginGuard, codes: LoginGuard
+        self,
+        *,
+        users: UserService[UserT],
+        passwords: LoginGuard,
+        codes: LoginGuard,
+        events: Events,
     ) -> None:
+        self._events = events
         self._users = users
         self._passwords = passwords
         self._codes = codes
@@ -70,22 +77,27 @@ class PasswordGate(Generic[UserT]):
         candidate = await self._users.by_id(user_id)
         checked = await self.check(password, candidate, name=None, caller=caller)
         if candidate is None or not candidate.active or not checked.verdict.matches:
-            await self.wrong(checked)
+            await self._events.record(
+                "session.reauthenticated", outcome="failure", user=user_id, method="password"
+            )
+            await self.wrong(checked, user=user_id)
             raise InvalidCredentialsError
         await self.right(checked)
         return candidate
 
-    async def wrong(self, checked: Checked) -> None:
-        """Leave the attempt counted; the last one locks the account for a while."""
-        await self._passwords.failed(checked.counted)
+    async def wrong(self, checked: Checked, *, user: object = None) -> None:
+        """Leave the attempt counted; the last one locks the account for a while, known or not."""
+        if await self._passwords.failed(checked.counted):
+            await self._events.record("login.locked", outcome="failure", user=user)
 
     async def right(self, checked: Checked) -> None:
         """Give the attempt back: the password was right, or was never decided on."""
         await self._passwords.give_back(checked.counted)
 
-    async def logged_in(self, checked: Checked) -> str | None:
+    async def logged_in(self, checked: Checked, *, user: object = None) -> str | None:
         """Note a full log-in; return the cookie by which this device is known next time, if that matters."""
-        await self._passwords.succeeded(checked.counted)
+        if await self._passwords.succeeded(checked.counted):
+            await self._events.record("login.unlocked", user=user)
         return self._device_cookie(checked.counted)
 
     async def count_code(self, user_id: object, caller: Caller) -> Attempt:

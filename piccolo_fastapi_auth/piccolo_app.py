@@ -7,11 +7,13 @@ from piccolo.conf.apps import AppConfig, Command
 from piccolo_fastapi_auth.commands import (
     activate,
     clean,
+    clean_events,
     create_user,
     deactivate,
     mfa_reset,
     new_key,
     rotate_encryption,
+    routes,
     set_password,
 )
 from piccolo_fastapi_auth.tables import TABLES
@@ -28,6 +30,8 @@ APP_CONFIG = AppConfig(
         Command(activate),
         Command(set_password),
         Command(clean),
+        Command(clean_events),
+        Command(routes),
         Command(mfa_reset),
         Command(rotate_encryption),
         Command(new_key),

@@ -13,6 +13,8 @@ from piccolo_fastapi_auth.accounts.mail_router import MailRoutes
 from piccolo_fastapi_auth.accounts.registration_router import RegistrationRoutes
 from piccolo_fastapi_auth.accounts.router import AccountRoutes
 from piccolo_fastapi_auth.accounts.schemas import ProfileUpdate
+from piccolo_fastapi_auth.admin.event_routes import EventRoutes
+from piccolo_fastapi_auth.admin.router import AdminRoutes
 from piccolo_fastapi_auth.api_keys.router import ApiKeyRoutes
 from piccolo_fastapi_auth.login.oauth import OAuthRoute
 from piccolo_fastapi_auth.login.router import LoginRoutes
@@ -39,6 +41,7 @@ class Routers:
     accounts: APIRouter
     keys: APIRouter
     api_keys: APIRouter
+    admin: APIRouter
 
 
 def build_routers(
@@ -51,7 +54,7 @@ def build_routers(
     profile_schema: type[ProfileUpdate],
 ) -> Routers:
     """Make the routers of every slice over the services of one ``Auth``."""
-    routers = Routers(new(), new(), new(), new(), new_well_known(), new())
+    routers = Routers(new(), new(), new(), new(), new_well_known(), new(), new())
     login = LoginRoutes(
         transport=parts.transport, login=parts.login, prover=parts.prover, sessions=parts.sessions,
         scopes=parts.scopes, authenticator=parts.authenticator, handout=parts.handout, guards=guards,
@@ -79,6 +82,14 @@ def build_routers(
     ApiKeyRoutes(api_keys=parts.api_keys, authenticator=parts.authenticator, guards=guards).add_to(
         routers.api_keys
     )
+    EventRoutes(
+        events=parts.events, tokens=parts.tokens, authenticator=parts.authenticator, guards=guards,
+    ).add_to(routers.admin)  # fmt: skip
+    AdminRoutes(
+        admin=parts.admin, users=parts.users, sessions=parts.sessions, mfa=parts.mfa, roles=parts.roles,
+        scopes=parts.scopes, tokens=parts.tokens, transport=parts.transport,
+        authenticator=parts.authenticator, handout=parts.handout, guards=guards,
+    ).add_to(routers.admin)  # fmt: skip
     return routers
 
 

@@ -16,6 +16,7 @@ from starlette.types import Message, Receive, Scope
 
 from piccolo_fastapi_auth.database import unavailable_when_broken
 from piccolo_fastapi_auth.errors import AuthError, InvalidRequestError, PayloadTooLargeError
+from piccolo_fastapi_auth.origin import serving
 from piccolo_fastapi_auth.primitives.passwords import MAX_PASSWORD_LENGTH
 
 MAX_BODY_BYTES = 64 * 1024
@@ -136,7 +137,7 @@ class SafeRoute(APIRoute):
 
         async def handler(request: Request) -> Response:
             try:
-                with unavailable_when_broken():
+                with serving(request), unavailable_when_broken():
                     response = await inner(Request(request.scope, _bounded(request.receive)))
             except HTTPException as error:
                 raise _in_our_shape(error) from error.__cause__
@@ -223,6 +224,7 @@ class Guards:
     signed_in: Callable[..., object]
     current_user: Callable[..., object]
     fresh_user: Callable[..., object]
+    admin: Callable[..., object]
     machine: Callable[..., object]
     human: tuple[Callable[..., object], ...] = ()
     """Stands before routes that strangers can call; empty without a CAPTCHA."""

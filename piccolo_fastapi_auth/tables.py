@@ -5,12 +5,17 @@ from typing import Final
 from piccolo.table import Table
 
 from piccolo_fastapi_auth.api_keys.tables import AuthApiKey
+from piccolo_fastapi_auth.audit.tables import AuthEvent
 from piccolo_fastapi_auth.mfa.tables import AuthMfaMethod, AuthRecoveryCode
 from piccolo_fastapi_auth.one_time_tokens.tables import AuthOneTimeToken
 from piccolo_fastapi_auth.sessions.tables import AuthSession, AuthTrustedDevice
+from piccolo_fastapi_auth.users.role_tables import AuthRole, AuthRoleScope, AuthUserRole
 from piccolo_fastapi_auth.users.tables import AuthAccount, AuthIdentifier
 
 TABLES: Final[tuple[type[Table], ...]] = (
     AuthAccount, AuthIdentifier, AuthSession, AuthOneTimeToken, AuthMfaMethod, AuthRecoveryCode,
-    AuthTrustedDevice, AuthApiKey,
+    AuthTrustedDevice,
+    AuthEvent,
+    AuthRole, AuthRoleScope, AuthUserRole,
+    AuthApiKey,
 )  # fmt: skip

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 from fastapi import WebSocketException, status
 from starlette.datastructures import Headers
@@ -27,6 +28,8 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _TOKEN68 = re.compile(r"[A-Za-z0-9._~+/=-]{1,8192}")
 _BEARER = re.compile(r"bearer(?:\s(.*))?", re.IGNORECASE | re.DOTALL)
 _LONGEST_USER_AGENT = 255
+_REQUEST_ID = "piccolo_fastapi_auth.request_id"
+_GOOD_REQUEST_ID = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,64}")
 API_KEY_HEADER = "x-api-key"
 API_KEY_START = "pfa_"
 DEVICE_LIFETIME = timedelta(days=180)
@@ -121,6 +124,7 @@ class Transport:
             has_cookie=cookie is not None,
             address=address,
             device_cookie=connection.cookies.get(self._device_cookie),
+            request_id=request_id(connection),
             trust_cookie=connection.cookies.get(self._trust_cookie),
         )
 
@@ -213,6 +217,16 @@ class Transport:
         )
         good_scheme = scheme == "https" or (scheme == "http" and plain)
         return good_scheme and bool(host) and host == headers.get("host", "").lower()
+
+
+def request_id(connection: HTTPConnection) -> str:
+    """Return the id of a request: ``X-Request-ID`` if it is well formed, else one made now and kept in the scope."""
+    known: str | None = connection.scope.get(_REQUEST_ID)
+    if known is None:
+        sent = connection.headers.get("x-request-id", "")
+        known = sent if _GOOD_REQUEST_ID.fullmatch(sent) else uuid4().hex
+        connection.scope[_REQUEST_ID] = known
+    return known
 
 
 def bearer_token(connection: HTTPConnection) -> str | None:

@@ -8,6 +8,7 @@ import pytest
 from fastapi import Depends, FastAPI
 
 from piccolo_fastapi_auth import Auth, AuthSettings, User
+from piccolo_fastapi_auth.users.scopes import OWN
 from tests.fixtures import SCOPES, SECRET, make_app
 
 Json = dict[str, Any]
@@ -72,6 +73,9 @@ def test_every_operation_is_protected_unless_it_is_on_the_list(document: Json) -
     own = [(method, path) for method, path, _ in ours(document)]
     for method, path, operation in operations(document):
         scopes = SCOPED.get((method, path), [])
+        if path.startswith("/auth/admin/"):
+            powers = ["auth:admin", "auth:impersonate"]
+            scopes = powers if path.endswith("/impersonate") else powers[:1]
         schemes = OF_SESSIONS if (method, path) in own else SCHEMES
         offered = [] if (method, path) in PUBLIC else [{scheme: scopes} for scheme in schemes]
         if path == "/auth/token/introspect":
@@ -86,7 +90,7 @@ def test_the_schemes_are_what_they_are_called(document: Json) -> None:
     password, token, cookie, api_key = (schemes[one] for one in SCHEMES)
 
     assert password["type"] == "oauth2"
-    assert password["flows"]["password"]["scopes"] == SCOPES
+    assert password["flows"]["password"]["scopes"] == {**SCOPES, **OWN}
     assert password["flows"]["password"]["tokenUrl"] == "auth/token"
     assert password["flows"]["password"]["refreshUrl"] == "auth/token"
     assert (token["type"], token["scheme"]) == ("http", "bearer")

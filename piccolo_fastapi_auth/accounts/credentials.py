@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-EndOfAll = Callable[[object], Awaitable[None]]
+EndOfAll = Callable[[object], Awaitable[object]]
 
 
 class Credentials:

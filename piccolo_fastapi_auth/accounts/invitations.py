@@ -4,6 +4,7 @@ from typing import Final, Generic, TypeVar
 
 from piccolo_fastapi_auth.accounts.links import INVITATION, AccountLinks
 from piccolo_fastapi_auth.accounts.service import AccountService
+from piccolo_fastapi_auth.audit.service import Events
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.errors import InvalidLinkError, UserExistsError
 from piccolo_fastapi_auth.mail.outbox import Outbox
@@ -29,7 +30,9 @@ class InvitationService(Generic[UserT]):
         links: AccountLinks[UserT],
         accounts: AccountService[UserT],
         outbox: Outbox,
+        events: Events,
     ) -> None:
+        self._events = events
         self._database = database
         self._users = users
         self._book = book
@@ -71,4 +74,5 @@ class InvitationService(Generic[UserT]):
                 username=username, email=email, password_hash=password_hash
             )
             await self._book.prove(user_id, canonical_address(email))
+            await self._events.record("user.registered", user=user_id)
         return user_id

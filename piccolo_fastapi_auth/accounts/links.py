@@ -1,6 +1,6 @@
 """Links in mails: issued, mailed, looked at, used up. Each is bound to a purpose, a person and an address."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Generic, TypeVar
@@ -82,6 +82,7 @@ class AccountLinks(Generic[UserT]):
         to: str,
         binding: str,
         data: Mapping[str, object] | None = None,
+        beside: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Issue a link and mail it; an older one of the same purpose dies (EML-1, RST-1).
 
@@ -91,6 +92,7 @@ class AccountLinks(Generic[UserT]):
             to: Where the mail goes.
             binding: The address with which the link lives and dies.
             data: What the purpose needs to go on.
+            beside: What else is written in the transaction that issues the link; the mail goes after it.
         """
         self._links.require(f"the mail {purpose}", purpose)
         lifetime = self._lifetimes[purpose]
@@ -105,6 +107,8 @@ class AccountLinks(Generic[UserT]):
             token = await self._tokens.issue(
                 user_id, purpose=purpose, lifetime=lifetime, binding=binding, data=data or {}
             )
+            if beside is not None:
+                await beside()
         link = self._links.make(purpose, token)
         template = _TEMPLATES.get(purpose, purpose)
         self._outbox.post(template, to=to, values={"link": link, "lifetime": lifetime})

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Generic, TypeVar
 
 from piccolo_fastapi_auth.accounts.service import AccountService
+from piccolo_fastapi_auth.audit.event import Action
+from piccolo_fastapi_auth.audit.service import Events
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.errors import NotFoundError
 from piccolo_fastapi_auth.one_time_tokens.service import OneTimeTokens
@@ -26,12 +28,14 @@ class Operators(Generic[UserT]):
         accounts: AccountService[UserT],
         sessions: SessionService[UserT],
         tokens: OneTimeTokens,
+        events: Events,
     ) -> None:
         self._database = database
         self._users = users
         self._accounts = accounts
         self._sessions = sessions
         self._tokens = tokens
+        self._events = events
 
     async def create(
         self, *, username: str, email: str, password: str, more: Mapping[str, object]
@@ -51,6 +55,7 @@ class Operators(Generic[UserT]):
                 username=name, email=address, password_hash=password_hash
             )
             await self._users.update_profile(key, more)
+            await self._events.record("user.registered", user=key)
         return key
 
     async def set_active(self, identifier: str, *, active: bool) -> None:
@@ -61,9 +66,12 @@ class Operators(Generic[UserT]):
         """
         user_id = await self._user_id(identifier)
         async with self._database.atomic():
-            await self._users.set_active(user_id, active=active)
+            changed = await self._users.set_active(user_id, active=active)
             if not active:
                 await self._end_everything(user_id)
+            if changed:
+                action: Action = "user.activated" if active else "user.deactivated"
+                await self._events.record(action, user=user_id)
 
     async def set_password(self, identifier: str, password: str) -> None:
         """Set a password and end what the person could present. Second factors stay.
@@ -79,6 +87,7 @@ class Operators(Generic[UserT]):
         async with self._database.atomic():
             await self._users.set_password(user_id, password_hash=password_hash)
             await self._end_everything(user_id)
+            await self._events.record("password.reset", user=user_id)
 
     async def clean(self, *, batch: int) -> Mapping[str, int]:
         """Delete what has expired, a batch at a time; return how many rows of each kind.

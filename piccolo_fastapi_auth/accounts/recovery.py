@@ -1,17 +1,19 @@
 """A new password by mail: asked for by anybody, chosen by whoever has the mailbox (OWASP Forgot Password)."""
 
+import functools
 from typing import Generic, TypeVar
 
 from piccolo_fastapi_auth.accounts.links import RESET, AccountLinks
 from piccolo_fastapi_auth.accounts.mail_gate import MailGate
 from piccolo_fastapi_auth.accounts.ownership import Ownership
 from piccolo_fastapi_auth.accounts.service import AccountService
+from piccolo_fastapi_auth.audit.service import Events
 from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.database import Database
-from piccolo_fastapi_auth.errors import InvalidLinkError
+from piccolo_fastapi_auth.errors import InvalidLinkError, NotFoundError
 from piccolo_fastapi_auth.mail.outbox import Outbox
 from piccolo_fastapi_auth.sessions.service import SessionService
-from piccolo_fastapi_auth.users.address_book import AddressBook
+from piccolo_fastapi_auth.users.address_book import AddressBook, Holder
 from piccolo_fastapi_auth.users.service import UserService
 from piccolo_fastapi_auth.users.user import AuthUser
 
@@ -33,7 +35,9 @@ class PasswordRecovery(Generic[UserT]):
         accounts: AccountService[UserT],
         sessions: SessionService[UserT],
         outbox: Outbox,
+        events: Events,
     ) -> None:
+        self._events = events
         self._database = database
         self._users = users
         self._book = book
@@ -50,9 +54,28 @@ class PasswordRecovery(Generic[UserT]):
         async def work() -> None:
             holder = await self._book.holder(address)
             if holder is not None:
-                await self._links.send(holder.user_id, RESET, to=holder.email, binding=holder.email)
+                await self._start(holder, caller)
 
         await self._gate.ask(RESET, address, caller, work)
+
+    async def start(self, user_id: object) -> None:
+        """Mail a person the link, because an administrator wants it (ADM-1, ASVS 6.4.6).
+
+        Raises:
+            NotFoundError: There is no such person, or no address of theirs.
+        """
+        holder = await self._book.of_user(user_id)
+        if holder is None or not holder.email:
+            raise NotFoundError
+        await self._start(holder, None)
+
+    async def _start(self, holder: Holder, caller: Caller | None) -> None:
+        record = functools.partial(
+            self._events.record, "password.reset_requested", user=holder.user_id, caller=caller
+        )
+        await self._links.send(
+            holder.user_id, RESET, to=holder.email, binding=holder.email, beside=record
+        )
 
     async def reset(self, token: str, password: str) -> None:
         """Set a new password and end every session, family, challenge and link (RST-4). It logs nobody in.
@@ -78,4 +101,5 @@ class PasswordRecovery(Generic[UserT]):
             await self._book.prove(holder.user_id, holder.email)
             await self._links.end_open(holder.user_id)
             await self._sessions.end_all(holder.user_id)
+            await self._events.record("password.reset", user=holder.user_id)
         self._outbox.post("password_changed", to=holder.email, values={})

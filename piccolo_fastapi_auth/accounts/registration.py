@@ -5,7 +5,9 @@ from typing import Generic, TypeVar
 from piccolo_fastapi_auth.accounts.service import AccountService
 from piccolo_fastapi_auth.accounts.signup_proof import SignupProof
 from piccolo_fastapi_auth.accounts.verification import VerificationService
+from piccolo_fastapi_auth.audit.service import Events
 from piccolo_fastapi_auth.caller import Caller
+from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.errors import UserExistsError
 from piccolo_fastapi_auth.users.service import UserService
 from piccolo_fastapi_auth.users.user import AuthUser
@@ -19,15 +21,19 @@ class Registration(Generic[UserT]):
     def __init__(
         self,
         *,
+        database: Database,
         users: UserService[UserT],
         accounts: AccountService[UserT],
         verification: VerificationService[UserT],
         signup_proof: SignupProof,
+        events: Events,
     ) -> None:
+        self._database = database
         self._users = users
         self._accounts = accounts
         self._verification = verification
         self._signup_proof = signup_proof
+        self._events = events
 
     async def apply(
         self, *, username: str, email: str, password: str, caller: Caller, signup_cookie: str | None
@@ -45,7 +51,11 @@ class Registration(Generic[UserT]):
         await self._accounts.check_policy(password, context=[username, email])
         password_hash = await self._users.hash(password)
         try:
-            await self._users.create(username=username, email=email, password_hash=password_hash)
+            async with self._database.atomic():
+                user_id = await self._users.create(
+                    username=username, email=email, password_hash=password_hash
+                )
+                await self._events.record("user.registered", user=user_id)
         except UserExistsError:
             # One row is written here too: a clock shall not tell the two cases apart.
             taken = await self._users.candidate(username) or await self._users.candidate(email)

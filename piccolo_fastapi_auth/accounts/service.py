@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 from uuid import UUID
 
 from piccolo_fastapi_auth.accounts.links import AccountLinks
+from piccolo_fastapi_auth.audit.service import Events
 from piccolo_fastapi_auth.breaches import BreachCheck
 from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.database import Database
@@ -38,8 +39,10 @@ class AccountService(Generic[UserT]):
         gate: PasswordGate[UserT],
         links: AccountLinks[UserT],
         outbox: Outbox,
+        events: Events,
         breaches: BreachCheck | None = None,
     ) -> None:
+        self._events = events
         self._settings = settings
         self._database = database
         self._users = users
@@ -59,7 +62,12 @@ class AccountService(Generic[UserT]):
         """
         await self.check_policy(password, context=[username, email])
         password_hash = await self._users.hash(password)
-        return await self._users.create(username=username, email=email, password_hash=password_hash)
+        async with self._database.atomic():
+            user_id = await self._users.create(
+                username=username, email=email, password_hash=password_hash
+            )
+            await self._events.record("user.registered", user=user_id)
+        return user_id
 
     async def change_password(
         self, identity: Identity[UserT], *, current: str, new: str, caller: Caller
@@ -77,8 +85,11 @@ class AccountService(Generic[UserT]):
         async with self._database.atomic():
             if not await self._users.change_password(candidate, password_hash=password_hash):
                 raise InvalidCredentialsError  # it was changed in this very moment
-            await self._sessions.end_all(session.user_id, but=session.id)
+            ended = await self._sessions.end_all(session.user_id, but=session.id)
             await self._links.end_open(session.user_id)
+            await self._events.record(
+                "password.changed", user=session.user_id, detail={"sessions_ended": ended}
+            )
         if user.email:
             self._outbox.post("password_changed", to=user.email, values={})
 
@@ -98,9 +109,11 @@ class AccountService(Generic[UserT]):
         """
         candidate, _ = await self._prover.prove(user_id, proof, caller, session_id=session_id)
         async with self._database.atomic():
+            await self._events.forget(user_id)
+            # Before the deletion: hooks learn the key, and the database empties it in the row.
+            await self._events.record("user.deleted", user=user_id, anonymous=True)
             if not await self._users.delete(candidate):
                 raise InvalidCredentialsError  # the password was changed in this very moment
-            # The event `user.deleted` belongs here, in this transaction: with the id, and nothing about the person.
         if email:
             self._outbox.post("account_deleted", to=email, values={})
 

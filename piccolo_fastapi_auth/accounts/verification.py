@@ -6,6 +6,7 @@ from typing import Generic, TypeVar, cast
 from piccolo_fastapi_auth.accounts.links import CHANGE, UNDO, VERIFY, AccountLinks, Redeemed
 from piccolo_fastapi_auth.accounts.mail_gate import MailGate
 from piccolo_fastapi_auth.accounts.ownership import Claim, Ownership
+from piccolo_fastapi_auth.audit.service import Events
 from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.errors import InvalidLinkError
@@ -31,7 +32,9 @@ class VerificationService(Generic[UserT]):
         ownership: Ownership[UserT],
         sessions: SessionService[UserT],
         outbox: Outbox,
+        events: Events,
     ) -> None:
+        self._events = events
         self._database = database
         self._book = book
         self._links = links
@@ -81,9 +84,11 @@ class VerificationService(Generic[UserT]):
             link = await self._links.use_up(token, VERIFY, CHANGE)
             if link.purpose == VERIFY:
                 await self._ownership.take(link.holder, own=own)
+                await self._events.record("email.verified", user=link.holder.user_id)
                 return
             await self._move(link, to=_text(link.pending.data, "email"))
             await self._links.end_open(link.holder.user_id)
+            await self._events.record("email.changed", user=link.holder.user_id)
         self._tell_the_old(link)
 
     async def ask_to_change(self, user_id: object, address: str, caller: Caller) -> None:
@@ -97,6 +102,7 @@ class VerificationService(Generic[UserT]):
             data = {"email": new}
             await self._links.send(user_id, CHANGE, to=new, binding=holder.email, data=data)
 
+        await self._events.record("email.change_requested", user=user_id)
         await self._gate.ask(CHANGE, address, caller, work)
 
     async def undo_change(self, token: str) -> None:
@@ -111,6 +117,9 @@ class VerificationService(Generic[UserT]):
             await self._move(link, to=_text(link.pending.data, "email"))
             await self._links.end_open(link.holder.user_id)
             await self._sessions.end_all(link.holder.user_id)
+            await self._events.record(
+                "email.changed", user=link.holder.user_id, detail={"undone": True}
+            )
 
     async def _move(self, link: Redeemed, *, to: str) -> None:
         holder = link.holder

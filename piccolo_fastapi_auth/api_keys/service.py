@@ -5,9 +5,12 @@ from datetime import datetime, timedelta
 from typing import Generic, TypeVar, cast
 from uuid import UUID, uuid4
 
+from piccolo.custom_types import Combinable
+
 from piccolo_fastapi_auth.api_keys import keys
 from piccolo_fastapi_auth.api_keys.records import ApiKey, Maker, NewKey
 from piccolo_fastapi_auth.api_keys.tables import AuthApiKey
+from piccolo_fastapi_auth.audit.service import Events
 from piccolo_fastapi_auth.authenticated import Authenticated
 from piccolo_fastapi_auth.database import Database, Row, quoted
 from piccolo_fastapi_auth.errors import (
@@ -40,8 +43,10 @@ class ApiKeyService(Generic[UserT]):
         settings: AuthSettings,
         *,
         hold: Callable[[object], Awaitable[None]],
+        events: Events,
         clock: Clock,
     ) -> None:
+        self._events = events
         self._database = database
         self._settings = settings
         self._hold = hold
@@ -137,6 +142,8 @@ class ApiKeyService(Generic[UserT]):
             expires_at=ends,
         )
         await AuthApiKey.insert(row)
+        detail = {"api_key": key_id, "scopes": " ".join(scopes)}
+        await self._events.record("api_key.created", user=maker.user_id, detail=detail)
         return NewKey(ApiKey(key_id, name, tuple(scopes), now, utc(ends), None, None), text)
 
     async def roll_over(self, maker: Maker, key_id: UUID, *, overlap: timedelta) -> NewKey:
@@ -186,8 +193,7 @@ class ApiKeyService(Generic[UserT]):
     async def revoke(self, key_id: UUID, *, user_id: object) -> bool:
         """Revoke a person's key; return whether there was one."""
         table = AuthApiKey
-        query = table.delete().where(table.id == key_id, table.user == user_id)
-        return bool(await self._database.write(query.returning(table.id)))
+        return await self._revoke(table.id == key_id, table.user == user_id)
 
     async def end_all(self, user_id: object) -> None:
         """Revoke every key of a person."""
@@ -198,10 +204,20 @@ class ApiKeyService(Generic[UserT]):
         presented, table = keys.parse(text), AuthApiKey
         if presented is None:
             return False
-        query = table.delete().where(
+        return await self._revoke(
             table.id == presented.id, table.secret_hash == presented.secret_hash
         )
-        return bool(await self._database.write(query.returning(table.id)))
+
+    async def _revoke(self, *conditions: Combinable) -> bool:
+        table = AuthApiKey
+        async with self._database.atomic():
+            gone = await self._database.write(
+                table.delete().where(*conditions).returning(table.id, table.user)
+            )
+            for row in gone:
+                detail = {"api_key": row["id"]}
+                await self._events.record("api_key.revoked", user=row["user"], detail=detail)
+        return bool(gone)
 
 
 _SHOWN = (

@@ -91,7 +91,7 @@ class LoginRoutes(Generic[UserT]):
     async def log_in(self, request: Request, body: LoginBody) -> Response:
         """Log in with a cookie. A session that the browser already had ends."""
         # Also without a cookie: a foreign page must not log somebody in (log-in CSRF).
-        self._transport.check_origin(request)
+        await self._authenticator.check_origin(request)
         caller = self._transport.caller(request)
         wanted = Wanted(body.username, "cookie", caller)
         logged_in = await self._login.log_in(Attempt(wanted, body.password.get_secret_value()))
@@ -105,7 +105,7 @@ class LoginRoutes(Generic[UserT]):
 
     async def verify_mfa(self, request: Request, body: VerifyBody) -> Response:
         """Finish the log-in that was begun, with a second factor; the answer is what that log-in would have given."""
-        self._transport.check_origin(request)
+        await self._authenticator.check_origin(request)
         caller = self._transport.caller(request)
         logged_in = await self._login.complete(
             body.mfa_token,
@@ -138,7 +138,7 @@ class LoginRoutes(Generic[UserT]):
         """Issue tokens for a password or for a refresh token (RFC 6749 sections 4.3 and 6)."""
         await refuse_repeated(request)
         if self._transport.has_cookie(request):
-            self._transport.check_origin(request)
+            await self._authenticator.check_origin(request)
         if grant_type == "password" and username is not None and password is not None:
             return await self._password_grant(
                 request,
@@ -180,7 +180,7 @@ class LoginRoutes(Generic[UserT]):
             self._transport.caller(request),
             session_id=identity.session.id,
         )
-        secret = await self._sessions.renew(identity, methods=[method])
+        secret = await self._sessions.reauthenticate(identity, method=method)
         renewed = await self._sessions.find.by_id(
             identity.session.id, now=self._authenticator.clock()
         )

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
+from piccolo_fastapi_auth.audit.service import Events
 from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.errors import (
@@ -71,6 +72,7 @@ class LoginService(Generic[UserT]):
         assurance: Assurance[UserT],
         login_hooks: LoginHooks,
         lacks_address: Callable[[object], Awaitable[bool]],
+        events: Events,
         clock: Clock,
     ) -> None:
         self._database = database
@@ -84,6 +86,7 @@ class LoginService(Generic[UserT]):
         self._assurance = assurance
         self._hooks = login_hooks
         self._lacks_address = lacks_address
+        self._events = events
         self._clock = clock
 
     async def log_in(self, attempt: Attempt) -> LoggedIn[UserT]:
@@ -130,7 +133,11 @@ class LoginService(Generic[UserT]):
                 and await self._lacks_address(candidate.user_id),
             )
             if candidate is None or isinstance(decision, Refused):
-                await self._gate.wrong(checked)
+                known = candidate and candidate.user_id
+                await self._events.record(
+                    "login.failed", outcome="failure", user=known, method="password"
+                )
+                await self._gate.wrong(checked, user=known)
                 raise InvalidCredentialsError
             if isinstance(decision, Unproven):
                 await self._gate.right(checked)
@@ -150,7 +157,7 @@ class LoginService(Generic[UserT]):
             if logged_in is None:
                 await self._gate.right(checked)  # the account changed meanwhile: look again
                 continue
-            device_cookie = await self._gate.logged_in(checked)
+            device_cookie = await self._gate.logged_in(checked, user=candidate.user_id)
             return await self._told(wanted, replace(logged_in, device_cookie=device_cookie))
         raise InvalidCredentialsError
 
@@ -288,6 +295,14 @@ class LoginService(Generic[UserT]):
             user_agent=caller.user_agent,
             authenticated_at=self._clock(),
         )
+        await self._events.record(
+            "login.succeeded",
+            user=candidate.user_id,
+            actor=candidate.user_id,
+            session_id=started.session_id,
+            method=methods[-1],
+            detail={"transport": wanted.transport},
+        )
         trust_cookie = None
         if trusted_until is not None:
             known = replace(candidate, password_hash=replacement or candidate.password_hash)
@@ -314,7 +329,7 @@ class LoginService(Generic[UserT]):
             )
         except BaseException:
             # Nobody was given the session's secret yet; without this it would stay in the person's list.
-            await self._sessions.end(identity.session.id)
+            await self._sessions.end(identity.session.id, reason="refused")
             raise
         return logged_in
 

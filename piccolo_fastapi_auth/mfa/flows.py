@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 from uuid import UUID
 
+from piccolo_fastapi_auth.audit.service import Events
 from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.errors import (
@@ -46,9 +47,11 @@ class MfaFlows(Generic[UserT]):
         sessions: SessionService[UserT],
         sent: SentCodes,
         guard: CodeGuard,
+        events: Events,
         notices: Notices,
         gate: PasswordGate[UserT],
     ) -> None:
+        self._events = events
         self._database = database
         self._mfa = mfa
         self._users = users
@@ -107,7 +110,9 @@ class MfaFlows(Generic[UserT]):
             if not await self._mfa.confirm(row, code):
                 raise InvalidCodeError  # rolls the giving back back, too
             codes = await self._mfa.recovery.regenerate(user_id) if first else []
-            await self._sessions.end_all(user_id, but=session.id)
+            ended = await self._sessions.end_all(user_id, but=session.id)
+            detail = {"sessions_ended": ended}
+            await self._events.record("mfa.enrolled", user=user_id, method=method, detail=detail)
             cookie = None
             if session.transport == "cookie":
                 cookie = await self._sessions.renew(identity, methods=[method])
@@ -126,8 +131,11 @@ class MfaFlows(Generic[UserT]):
         """
         async with self._database.atomic():
             await self._users.hold(session.user_id)
-            await self._mfa.remove(session.user_id, enrolment_id)
-            await self._sessions.end_all(session.user_id, but=session.id)
+            method = await self._mfa.remove(session.user_id, enrolment_id)
+            ended = await self._sessions.end_all(session.user_id, but=session.id)
+            await self._events.record(
+                "mfa.removed", user=session.user_id, method=method, detail={"sessions_ended": ended}
+            )
         self._notices.tell(session.user_id, "removed")
 
     async def new_recovery_codes(self, user_id: object) -> list[str]:
@@ -141,6 +149,7 @@ class MfaFlows(Generic[UserT]):
             if not await self._mfa.is_enrolled(user_id):
                 raise MfaEnrolmentRequiredError
             codes = await self._mfa.recovery.regenerate(user_id)
+            await self._events.record("recovery_codes.regenerated", user=user_id)
         self._notices.tell(user_id, "codes_regenerated")
         return codes
 
@@ -148,7 +157,10 @@ class MfaFlows(Generic[UserT]):
         """Remove every second factor of a person who is locked out, and end their sessions. For operators."""
         async with self._database.atomic():
             await self._mfa.remove_all(user_id)
-            await self._sessions.end_all(user_id)
+            ended = await self._sessions.end_all(user_id)
+            await self._events.record(
+                "mfa.removed", user=user_id, detail={"factors": "all", "sessions_ended": ended}
+            )
         self._notices.tell(user_id, "removed")
 
     async def prove(

@@ -2,6 +2,7 @@
 
 from uuid import uuid4
 
+from piccolo_fastapi_auth.audit.service import Events
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.mfa.methods.recovery_codes import RecoveryCodes, digest
 from piccolo_fastapi_auth.mfa.tables import AuthRecoveryCode
@@ -11,7 +12,10 @@ from piccolo_fastapi_auth.primitives.clock import Clock
 class RecoveryService:
     """Recovery codes of one ``Auth``; without `RecoveryCodes` among its methods there are none."""
 
-    def __init__(self, database: Database, *, codes: RecoveryCodes | None, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, *, codes: RecoveryCodes | None, events: Events, clock: Clock
+    ) -> None:
+        self._events = events
         self._database = database
         self._codes = codes
         self._clock = clock
@@ -41,11 +45,14 @@ class RecoveryService:
         hashed, table = digest(code), AuthRecoveryCode
         if hashed is None or self._codes is None:
             return False
-        used = await self._database.write(
-            table.update({table.used_at: self._clock()})
-            .where(table.user == user_id, table.code_hash == hashed, table.used_at.is_null())
-            .returning(table.id)
-        )
+        async with self._database.atomic():
+            used = await self._database.write(
+                table.update({table.used_at: self._clock()})
+                .where(table.user == user_id, table.code_hash == hashed, table.used_at.is_null())
+                .returning(table.id)
+            )
+            if used:
+                await self._events.record("recovery_code.used", user=user_id)
         return bool(used)
 
     async def end_all(self, user_id: object) -> None:

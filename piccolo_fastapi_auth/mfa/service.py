@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
+from piccolo_fastapi_auth.audit.service import Events
 from piccolo_fastapi_auth.database import Database, Row
 from piccolo_fastapi_auth.errors import AlreadyEnrolledError, NotFoundError
 from piccolo_fastapi_auth.mfa.method import Begun, MfaMethod, SentMethod, without_credit
@@ -44,8 +45,10 @@ class MfaService:
         states: States,
         notices: Notices,
         hold: Callable[[object], Awaitable[None]],
+        events: Events,
         clock: Clock,
     ) -> None:
+        self._events = events
         self._database = database
         self.methods = {method.name: method for method in methods}
         self._without_credit = without_credit(methods)
@@ -205,12 +208,18 @@ class MfaService:
         """Count a wrong code against every enrolment that it might have meant; the hundredth in a row disables."""
         table = AuthMfaMethod
         mine = (table.user == user_id) & (table.method == method) & table.confirmed_at.is_not_null()
-        await self._database.write(table.update({table.failures: table.failures + 1}).where(mine))
-        disabled = await self._database.write(
-            table.update({table.disabled_at: self._clock()})
-            .where(mine, table.failures >= MOST_FAILURES_IN_A_ROW, table.disabled_at.is_null())
-            .returning(table.id)
-        )
+        async with self._database.atomic():
+            await self._database.write(
+                table.update({table.failures: table.failures + 1}).where(mine)
+            )
+            disabled = await self._database.write(
+                table.update({table.disabled_at: self._clock()})
+                .where(mine, table.failures >= MOST_FAILURES_IN_A_ROW, table.disabled_at.is_null())
+                .returning(table.id)
+            )
+            await self._events.record("mfa.failed", outcome="failure", user=user_id, method=method)
+            if disabled:
+                await self._events.record("mfa.disabled", user=user_id, method=method)
         if disabled:
             self._notices.tell(user_id, "disabled")
 
@@ -231,8 +240,11 @@ class MfaService:
                 return enrolled
         raise NotFoundError
 
-    async def remove(self, user_id: object, enrolment_id: UUID) -> None:
+    async def remove(self, user_id: object, enrolment_id: UUID) -> str:
         """Remove an enrolment; with the last one the recovery codes go too. Call it inside a transaction.
+
+        Returns:
+            Its method.
 
         Raises:
             NotFoundError: There is none, or it is somebody else's.
@@ -241,12 +253,13 @@ class MfaService:
         gone = await self._database.write(
             table.delete()
             .where(table.id == enrolment_id, table.user == user_id)
-            .returning(table.id)
+            .returning(table.method)
         )
         if not gone:
             raise NotFoundError
         if not await self.is_enrolled(user_id):
             await self.recovery.end_all(user_id)
+        return str(gone[0]["method"])
 
     async def remove_all(self, user_id: object) -> None:
         """Remove every second factor of a person, for an administrator. Call it inside a transaction."""

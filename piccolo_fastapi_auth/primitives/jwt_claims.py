@@ -30,6 +30,8 @@ class AccessClaims:
     auth_time: datetime
     amr: tuple[str, ...]
     scope: tuple[str, ...]
+    act: str | None = None
+    """Who acts as ``sub`` (RFC 8693 section 4.1)."""
 
 
 def write(claims: AccessClaims, *, issuer: str, audience: str) -> dict[str, object]:
@@ -43,7 +45,9 @@ def write(claims: AccessClaims, *, issuer: str, audience: str) -> dict[str, obje
         raise ValueError(
             "a scope is one or more printable ASCII characters without space, quote or \\"
         )
+    acting = {} if claims.act is None else {"act": {"sub": claims.act}}
     return {
+        **acting,
         "iss": issuer,
         "aud": audience,
         "sub": claims.sub,
@@ -77,6 +81,7 @@ def read(
         auth_time=moment(members.get("auth_time")),
         amr=_names(members.get("amr")),
         scope=_scopes(members.get("scope")),
+        act=_actor(members["act"]) if "act" in members else None,
     )
     begins = moment(members["nbf"]) if "nbf" in members else claims.iat
     # auth_time too: a log-in that has yet to happen would count as recent for ever.
@@ -113,6 +118,12 @@ def name(value: object) -> str:
     if isinstance(value, str) and 0 < len(value) <= MAX_NAME_LENGTH and value.isprintable():
         return value
     raise ValueError("not a name")
+
+
+def _actor(value: object) -> str:
+    if not isinstance(value, dict):
+        raise ValueError("not an actor")  # noqa: TRY004  one exception type for all that is wrong
+    return name(value.get("sub"))
 
 
 def _names(value: object) -> tuple[str, ...]:

@@ -134,18 +134,22 @@ class LoginGuard:
         """Undo the count: the secret was right, or was never looked at."""
         await self._service.give_back(attempt.taken)
 
-    async def failed(self, attempt: Attempt) -> None:
-        """Note that the secret was wrong; the last attempt of an account locks it for a while."""
+    async def failed(self, attempt: Attempt) -> bool:
+        """Note that the secret was wrong; the last attempt of an account locks it for a while. Say whether it did."""
         if attempt.is_last:
             for lock in attempt.locks:
                 await self._service.strike(lock, self._lock)
+        return attempt.is_last
 
-    async def succeeded(self, attempt: Attempt) -> None:
-        """Note a full log-in: give back, and reset what is this person's own (LCK-6), not the address's."""
+    async def succeeded(self, attempt: Attempt) -> bool:
+        """Note a full log-in: give back, and reset what is this person's own (LCK-6), not the address's.
+
+        Returns:
+            Whether a lock, over or not, is forgotten by it.
+        """
         await self._service.give_back(attempt.taken)
         await self._service.clear(attempt.personal)
-        for lock in attempt.locks:
-            await self._service.unlock(lock)
+        return any([await self._service.unlock(lock) for lock in attempt.locks])
 
     def device_cookie(self, attempt: Attempt) -> str:
         """Return the device cookie to set after a full log-in."""

@@ -150,13 +150,13 @@ class RemoteCounters:
 
         return await self._call(call)
 
-    async def unlock(self, key: str) -> None:
-        """End the lock and forget how it grew.
+    async def unlock(self, key: str) -> bool:
+        """End the lock and forget how it grew; return whether there was one.
 
         Raises:
             StoreDownError: the store does not answer.
         """
-        await self._delete(lambda link: _lock_keys(link, key))
+        return await self._delete(lambda link: _lock_keys(link, key)) > 0
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
@@ -205,11 +205,11 @@ class RemoteCounters:
             return [link.key(f"{{{key}}}"), link.key(f"{{{key}}}/-1")]
         return [link.key(key)]
 
-    async def _delete(self, keys: Callable[[_Connected], Sequence[str]]) -> None:
-        async def call(link: _Connected) -> None:
-            await link.client.delete(*keys(link))
+    async def _delete(self, keys: Callable[[_Connected], Sequence[str]]) -> int:
+        async def call(link: _Connected) -> int:
+            return int(await link.client.delete(*keys(link)))
 
-        await self._call(call)
+        return await self._call(call)
 
     async def _call(self, call: Callable[[_Connected], Awaitable[T]]) -> T:
         loop = asyncio.get_running_loop()

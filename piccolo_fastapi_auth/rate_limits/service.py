@@ -126,11 +126,12 @@ class CounterService:
                 return left
         return self.memory.strike(key, rule)
 
-    async def unlock(self, key: str) -> None:
-        """End the lock and forget how it grew."""
-        self.memory.unlock(key)
+    async def unlock(self, key: str) -> bool:
+        """End the lock and forget how it grew; return whether there was one."""
+        was_locked = self.memory.unlock(key)
         if (remote := self._remote) is not None:
-            await self._try(lambda: remote.unlock(key))
+            was_locked = bool(await self._try(lambda: remote.unlock(key))) or was_locked
+        return was_locked
 
     async def aclose(self) -> None:
         """Close the connections to the store."""

@@ -123,10 +123,12 @@ class BoundedStore:
             self._file("lock" + key, lock, amount=0, length=0)
             return left
 
-    def unlock(self, key: str) -> None:
-        """End the lock and forget how it grew."""
+    def unlock(self, key: str) -> bool:
+        """End the lock and forget how it grew; return whether there was one."""
         with self._mutex:
+            was_locked = "lock" + key in self._windows
             self._drop("lock" + key)
+        return was_locked
 
     def increment(self, key: str, *, seconds: int, cost: int) -> int:
         """Count without asking first, as the fixed window of `limits` does; return the count."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from piccolo.columns import Column
+from piccolo.columns import BigInt, BigSerial, Column
 
 from piccolo_fastapi_auth.errors import InvalidTokenError, TokenExpiredError
 from piccolo_fastapi_auth.primitives.clock import Clock
@@ -38,8 +38,10 @@ class Principal:
     authenticated_at: datetime | None
     expires_at: datetime | None
     transport: str
-    multi_factor: bool = False
     credential_id: str | None = None
+    multi_factor: bool = False
+    actor_id: UserId | None = None
+    """Who acts as the person (RFC 8693 ``act``); ``None`` when it is the person."""
 
 
 class AccessTokens:
@@ -66,6 +68,7 @@ class AccessTokens:
         self._clock = clock
         self._without_credit = without_credit
         self._key_type: type[object] = user_key.value_type
+        self._keys_below = 2**63 if isinstance(user_key, BigInt | BigSerial) else 2**31
 
     def is_multi_factor(self, session: Session) -> bool:
         """Say whether two factors were used, as a token of the session would."""
@@ -84,6 +87,7 @@ class AccessTokens:
             auth_time=session.authenticated_at.replace(microsecond=0),
             amr=to_amr(session.methods, without_credit=self._without_credit),
             scope=tuple(scopes),
+            act=None if session.actor_id is None else str(session.actor_id),
         )
         return self.codec.sign(claims), max(0, int((claims.exp - now).total_seconds()))
 
@@ -112,7 +116,8 @@ class AccessTokens:
         """
         claims = self.claims(token)
         return Principal(
-            user_id=self._user_id(claims.sub),
+            user_id=self.user_id(claims.sub),
+            actor_id=None if claims.act is None else self.user_id(claims.act),
             session_id=claims.sid,
             scopes=claims.scope,
             methods=from_amr(claims.amr),
@@ -122,7 +127,16 @@ class AccessTokens:
             multi_factor="mfa" in claims.amr,
         )
 
-    def _user_id(self, subject: str) -> UserId:
+    def key(self, text: str) -> UserId | None:
+        """Read a primary key from a path; ``None`` for what cannot be one."""
+        try:
+            key = self.user_id(text)
+        except InvalidTokenError:
+            return None
+        # What does not fit the column is nobody's key, and PostgreSQL would not even compare it.
+        return None if isinstance(key, int) and not 0 <= key < self._keys_below else key
+
+    def user_id(self, subject: str) -> UserId:
         """Read ``sub`` as the user table's key type; only the canonical spelling is one of ours."""
         if self._key_type is str:
             return subject

@@ -7,11 +7,13 @@ from typing import Generic, Protocol, TypeVar, cast
 
 from starlette.requests import HTTPConnection
 
+from piccolo_fastapi_auth import origin
 from piccolo_fastapi_auth.authenticated import Authenticated
 from piccolo_fastapi_auth.backends import Backends
 from piccolo_fastapi_auth.database import unavailable_when_broken
 from piccolo_fastapi_auth.errors import (
     CredentialNotAcceptedError,
+    ImpersonatingError,
     InvalidTokenError,
     NotAuthenticatedError,
     SessionExpiredError,
@@ -21,9 +23,11 @@ from piccolo_fastapi_auth.primitives.jwt import AccessClaims
 from piccolo_fastapi_auth.rate_limits.headers import queue_headers
 from piccolo_fastapi_auth.sessions.access_tokens import AccessTokens, Principal, UserId
 from piccolo_fastapi_auth.sessions.amr import from_amr
+from piccolo_fastapi_auth.sessions.origin_check import OriginCheck
 from piccolo_fastapi_auth.sessions.records import Identity, Session
 from piccolo_fastapi_auth.sessions.service import SessionService
 from piccolo_fastapi_auth.transport import (
+    SAFE_METHODS,
     ApiKeyCredential,
     BearerCredential,
     CookieCredential,
@@ -57,11 +61,13 @@ class Authenticator(Generic[UserT]):
         sessions: SessionService[UserT],
         tokens: AccessTokens,
         scopes: Scopes[UserT],
+        origins: OriginCheck[UserT],
         keys: Keys[UserT],
         backends: Backends[UserT],
         clock: Clock,
     ) -> None:
         self.transport = transport
+        self.check_origin = origins.check
         self.clock = clock
         self._sessions = sessions
         self._tokens = tokens
@@ -118,10 +124,21 @@ class Authenticator(Generic[UserT]):
         if isinstance(credential, BearerCredential):
             found = await self._by_token(credential)
         else:
-            self.transport.check_origin(connection)
+            await self.check_origin(connection)
             found = await self._by_cookie(credential)
         await self._sessions.touch(found.session)
+        self._note(connection, found.session)
         return found
+
+    def _note(self, connection: HTTPConnection, session: Session) -> None:
+        """Note for events who asks; on our own routes whoever acts as somebody else changes nothing (ADM-3)."""
+        is_ours = origin.note_session(session.id, session.actor_id or session.user_id)
+        if (
+            is_ours
+            and session.actor_id is not None
+            and connection.scope["method"] not in SAFE_METHODS
+        ):
+            raise ImpersonatingError
 
     async def _by_token(self, credential: BearerCredential) -> Identity[UserT]:
         claims = self._tokens.claims(credential.token)
@@ -204,6 +221,7 @@ class Authenticator(Generic[UserT]):
             authenticated_at=session.authenticated_at,
             expires_at=session.expires_at,
             transport=session.transport,
+            actor_id=session.actor_id,
             multi_factor=self._tokens.is_multi_factor(session),
         )
 

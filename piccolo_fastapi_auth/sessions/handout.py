@@ -11,7 +11,7 @@ from piccolo_fastapi_auth.sessions.access_tokens import AccessTokens
 from piccolo_fastapi_auth.sessions.records import Assurance, Identity
 from piccolo_fastapi_auth.sessions.schemas import SignedIn, TokenResponse, session_out, user_out
 from piccolo_fastapi_auth.transport import Transport
-from piccolo_fastapi_auth.users.scopes import Scopes
+from piccolo_fastapi_auth.users.scopes import OWN, Scopes
 from piccolo_fastapi_auth.users.user import AuthUser
 
 UserT = TypeVar("UserT", bound=AuthUser)
@@ -52,6 +52,10 @@ class Handout(Generic[UserT]):
         """
         await self._assurance.check_policy(identity)
         scopes = await self._scopes.of(identity.user, within=identity.session.scope)
+        if (
+            identity.session.scope is None
+        ):  # power over others is in a token only when it is asked for
+            scopes = tuple(scope for scope in scopes if scope not in OWN)
         access_token, expires_in = self._tokens.issue(identity.session, scopes=scopes)
         return TokenResponse(
             access_token=access_token,

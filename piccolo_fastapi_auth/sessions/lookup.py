@@ -88,6 +88,7 @@ def session_from(row: Row, *, prefix: str = "") -> Session:
         scope=None if scope is None else tuple(str(scope).split()),
         ip=cast("str | None", row[f"{prefix}ip"]),
         user_agent=cast("str | None", row[f"{prefix}user_agent"]),
+        actor_id=cast("int | UUID | str | None", row[f"{prefix}actor"]),
     )
 
 

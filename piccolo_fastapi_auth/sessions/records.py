@@ -26,6 +26,8 @@ class Session:
     scope: tuple[str, ...] | None
     ip: str | None
     user_agent: str | None
+    actor_id: int | UUID | str | None = None
+    """Who acts as the person; ``None`` when it is the person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,4 +58,8 @@ class Assurance(Protocol[UserT]):
 
     async def demand(self, identity: Identity[UserT]) -> None:
         """Refuse a log-in without a second factor."""
+        ...
+
+    async def demand_strongest(self, identity: Identity[UserT]) -> None:
+        """Refuse a log-in without the second factor that the person has."""
         ...

@@ -116,7 +116,7 @@ class SessionRoutes(Generic[UserT]):
         age = self._authenticator.clock() - session.authenticated_at
         if session_id != session.id and age > self._settings.reauthentication_age:
             raise ReauthenticationRequiredError(max_age=self._settings.reauthentication_age)
-        if not await self._sessions.end(session_id, user_id=session.user_id):
+        if not await self._sessions.end(session_id, user_id=session.user_id, reason="revoked"):
             raise NotFoundError
         response = Response(status_code=204)
         if session_id == session.id and session.transport == "cookie":
@@ -126,7 +126,7 @@ class SessionRoutes(Generic[UserT]):
     async def end_other_sessions(self, request: Request) -> Response:
         """End all sign-ins of the person but the one behind the request. Needs a fresh log-in."""
         session = (await self._authenticator.required(request)).session
-        await self._sessions.end_all(session.user_id, but=session.id)
+        await self._sessions.end_others(session.user_id, but=session.id, reason="revoked")
         return Response(status_code=204)
 
     async def refresh(self, body: RefreshBody) -> TokenResponse:
@@ -148,15 +148,15 @@ class SessionRoutes(Generic[UserT]):
         # The kinds cannot be mistaken for each other, so the hint is not needed (RFC 7009 section 2.1).
         del token_type_hint
         if not (await self._revoke_key(token) or await self._sessions.end_by_refresh_token(token)):
-            await self._end_by_access_token(token)
+            await self._end_by_access_token(token, reason="revoked")
         return Response(status_code=200)
 
-    async def _end_by_access_token(self, token: str) -> None:
+    async def _end_by_access_token(self, token: str, *, reason: str) -> None:
         try:
             claims = self._tokens.claims(token, even_expired=True)
         except AuthError:
             return
-        await self._sessions.end(claims.sid)
+        await self._sessions.end(claims.sid, reason=reason)
 
     async def log_out(self, request: Request) -> Response:
         """End the session behind the cookie or token presented; without one there is nothing to do."""
@@ -165,11 +165,11 @@ class SessionRoutes(Generic[UserT]):
         if isinstance(credential, ApiKeyCredential):
             raise CredentialNotAcceptedError  # it has no session, and a key does not revoke itself by mistake
         if isinstance(credential, BearerCredential):
-            await self._end_by_access_token(credential.token)
+            await self._end_by_access_token(credential.token, reason="logout")
         elif credential is not None:
-            self._transport.check_origin(request)
+            await self._authenticator.check_origin(request)
             if credential.digest is not None:
-                await self._sessions.end_by_cookie(credential.digest)
+                await self._sessions.log_out(credential.digest)
             self._transport.clear_cookie(response)
         return response
 

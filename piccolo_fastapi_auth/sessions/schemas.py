@@ -36,6 +36,9 @@ class SessionOut(BaseModel):
     ip: str | None
     user_agent: str | None
     methods: list[str] = Field(description="How the person signed in: password, totp, ...")
+    actor: int | UUID | str | None = Field(
+        default=None, description="Who acts as the person: an administrator; null is the person."
+    )
     current: bool = Field(description="Whether this request came from it.")
 
 
@@ -87,5 +90,6 @@ def session_out(session: Session, *, current: UUID | None) -> SessionOut:
         ip=session.ip,
         user_agent=session.user_agent,
         methods=list(session.methods),
+        actor=session.actor_id,
         current=session.id == current,
     )

@@ -10,11 +10,13 @@ from uuid import UUID, uuid4
 from piccolo.columns.combination import WhereRaw
 from piccolo.custom_types import Combinable
 
+from piccolo_fastapi_auth.audit.service import Events
 from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.errors import InvalidTokenError, SessionExpiredError, TokenReusedError
 from piccolo_fastapi_auth.primitives import opaque_tokens
 from piccolo_fastapi_auth.primitives.clock import Clock
 from piccolo_fastapi_auth.sessions import rotation
+from piccolo_fastapi_auth.sessions.ending import SessionEnds
 from piccolo_fastapi_auth.sessions.lookup import SessionLookup, primary_key, quoted, session_from
 from piccolo_fastapi_auth.sessions.records import Identity, RefreshState, Session, TransportName
 from piccolo_fastapi_auth.sessions.tables import AuthSession
@@ -35,13 +37,19 @@ class Started:
     secret: str = field(repr=False)
 
 
-class SessionService(Generic[UserT]):
+class SessionService(SessionEnds, Generic[UserT]):
     """Sessions of one ``Auth``. Each decision that matters is one conditional statement."""
 
     def __init__(
-        self, database: Database, user_table: type[UserT], settings: AuthSettings, *, clock: Clock
+        self,
+        database: Database,
+        user_table: type[UserT],
+        settings: AuthSettings,
+        *,
+        events: Events,
+        clock: Clock,
     ) -> None:
-        self._database = database
+        super().__init__(database, events)
         self._settings = settings
         self._clock = clock
         self._keys = [
@@ -65,8 +73,13 @@ class SessionService(Generic[UserT]):
         ip: str | None,
         user_agent: str | None,
         authenticated_at: datetime,
+        actor: object = None,
+        lifetime: timedelta | None = None,
     ) -> Started:
-        """Make the row of a sign-in. Call it inside the transaction that proved the person."""
+        """Make the row of a sign-in. Call it inside the transaction that proved the person.
+
+        With an ``actor`` it is somebody who acts as the person: no refresh, and no session of the person ends for it.
+        """
         session_id = uuid4()
         secret, digest, salt = self._new_secret(session_id, transport)
         row = AuthSession(
@@ -74,18 +87,19 @@ class SessionService(Generic[UserT]):
             user=user_id,
             transport=transport,
             token_hash=digest,
-            refresh_salt=salt,
+            refresh_salt=salt if actor is None else None,
+            actor=actor,
             created_at=authenticated_at,
             authenticated_at=authenticated_at,
             last_seen_at=authenticated_at,
-            expires_at=authenticated_at + self._settings.session_lifetime,
+            expires_at=authenticated_at + (lifetime or self._settings.session_lifetime),
             methods=" ".join(methods),
             scope=None if scope is None else " ".join(scope),
             ip=ip,
             user_agent=user_agent,
         )
         await AuthSession.insert(row)
-        if self._settings.max_sessions is not None:
+        if self._settings.max_sessions is not None and actor is None:
             await self._end_oldest(user_id, keep=self._settings.max_sessions, newest=session_id)
         return Started(session_id, secret)
 
@@ -142,11 +156,19 @@ class SessionService(Generic[UserT]):
                 case rotation.Verdict.REPEAT:
                     return identity, self._refresh_token(identity.session.id, state)
                 case rotation.Verdict.REUSED:
-                    await self.end(identity.session.id)
+                    await self._end_reused(identity.session)
                     raise TokenReusedError
                 case rotation.Verdict.UNKNOWN:
                     break
         raise InvalidTokenError
+
+    async def _end_reused(self, session: Session) -> None:
+        """End the session whose refresh token came twice; of several who present it, the first leaves the event."""
+        async with self._database.atomic():
+            if await self._delete(AuthSession.id == session.id):
+                await self._events.record(
+                    "token.reused", outcome="failure", user=session.user_id, session_id=session.id
+                )
 
     async def _presented_at(
         self, presented: rotation.RefreshToken
@@ -210,6 +232,23 @@ class SessionService(Generic[UserT]):
             raise SessionExpiredError
         return secret
 
+    async def reauthenticate(self, identity: Identity[UserT], *, method: str) -> str:
+        """Record that the person proved again to be there; return the new secret.
+
+        Raises:
+            SessionExpiredError: The session ended meanwhile.
+        """
+        session = identity.session
+        async with self._database.atomic():
+            secret = await self.renew(identity, methods=[method])
+            await self._events.record(
+                "session.reauthenticated",
+                user=session.user_id,
+                session_id=session.id,
+                method=method,
+            )
+        return secret
+
     async def add_method(self, session: Session, method: str) -> None:
         """Note that the person behind a session proved one method more."""
         methods = " ".join(dict.fromkeys([*session.methods, method]))
@@ -238,21 +277,10 @@ class SessionService(Generic[UserT]):
         )
         return [session_from(row) for row in rows]
 
-    async def end(self, session_id: UUID, *, user_id: object = None) -> bool:
-        """End one session, of that person if one is named; return whether there was one."""
-        query = AuthSession.delete().where(AuthSession.id == session_id)
-        if user_id is not None:
-            query = query.where(AuthSession.user == user_id)
-        return bool(await self._database.write(query.returning(AuthSession.id)))
-
-    async def end_by_cookie(self, digest: str) -> None:
-        """End the session of a cookie."""
-        await self._database.write(AuthSession.delete().where(AuthSession.token_hash == digest))
-
     async def end_by_refresh_token(self, token: str) -> bool:
         """End the session of a refresh token, whichever generation; a forged one ends nothing."""
         found = await self._genuine(token)
-        return found is not None and await self.end(found[0].session.id)
+        return found is not None and await self.end(found[0].session.id, reason="revoked")
 
     async def by_refresh_token(self, token: str) -> Identity[UserT] | None:
         """Return the live session of a refresh token that can still be exchanged; nothing is rotated or ended."""
@@ -270,13 +298,6 @@ class SessionService(Generic[UserT]):
             return *await self._presented_at(presented), presented.generation
         except InvalidTokenError:
             return None
-
-    async def end_all(self, user_id: object, *, but: UUID | None = None) -> None:
-        """End a person's sessions, all or all but one."""
-        query = AuthSession.delete().where(AuthSession.user == user_id)
-        if but is not None:
-            query = query.where(AuthSession.id != but)
-        await self._database.write(query)
 
     async def clean(self, *, most: int) -> int:
         """Delete sessions that have ended by themselves, at most so many; return how many."""

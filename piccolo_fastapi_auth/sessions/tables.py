@@ -38,6 +38,10 @@ class AuthSession(Table, tablename="auth_session"):
     )
     ip = Varchar(length=45, null=True, default=None)
     user_agent = Varchar(length=255, null=True, default=None)
+    actor: ForeignKey[AuthUser] = ForeignKey(
+        references=UserReference(), on_delete=OnDelete.cascade, null=True, default=None, index=True,
+        help_text="Who acts as the person (RFC 8693); null is the person.",
+    )  # fmt: skip
 
 
 class AuthTrustedDevice(Table, tablename="auth_trusted_device"):

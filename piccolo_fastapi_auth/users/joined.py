@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from piccolo.columns import Column, ForeignKey
 
 from piccolo_fastapi_auth.database import Row, primary_key, quoted
+from piccolo_fastapi_auth.users.role_tables import AuthRoleScope, AuthUserRole
 from piccolo_fastapi_auth.users.tables import AuthAccount
 from piccolo_fastapi_auth.users.user import AuthUser
 
@@ -27,6 +28,12 @@ class JoinedUser(Generic[UserT]):
         self._fields = [(f"u_{c._meta.name}", c._meta.name) for c in columns]
         selected = [f"{quoted(c, table='u')} AS u_{c._meta.name}" for c in columns]
         selected.append(f"{quoted(AuthAccount.verified_email, table='a')} AS verified_email")
+        selected.append(
+            "(SELECT string_agg(rs.scope, ' ')"  # noqa: S608 - no value in it
+            f" FROM {AuthUserRole._meta.tablename} ur JOIN {AuthRoleScope._meta.tablename} rs"
+            f" ON {quoted(AuthRoleScope.role, table='rs')} = {quoted(AuthUserRole.role, table='ur')}"
+            f" WHERE {quoted(AuthUserRole.user, table='ur')} = {quoted(owner, table='s')}) AS role_scopes"
+        )  # names come from the tables' metadata
         self.columns = ", ".join(selected)
         self.joins = (
             f"JOIN {user_table._meta.tablename} u"
@@ -39,4 +46,5 @@ class JoinedUser(Generic[UserT]):
     def read(self, row: Row) -> tuple[UserT, bool]:
         """Return the person, and whether their e-mail address is verified."""
         user = self._user_table.from_row({name: row[alias] for alias, name in self._fields})
+        user._role_scopes = tuple(str(row["role_scopes"] or "").split())  # noqa: SLF001 - made here
         return user, bool(user.email) and row["verified_email"] == user.email

@@ -1,6 +1,7 @@
 """Who a person is, and whether a password is theirs. The only reader and writer of password hashes."""
 
 import functools
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -225,17 +226,40 @@ class UserService(Generic[UserT]):
             raise
         return key
 
+    async def read(self, user_id: object) -> UserT | None:
+        """Return a person, without the hash."""
+        row = await self._table.select(*self._shown()).where(self._key == user_id).first()
+        return None if row is None else self._table(_exists_in_db=True, **row)
+
+    async def page(self, *, after: str | None, search: str | None, limit: int) -> list[UserT]:
+        """Return people by username, without hashes; ``search`` is the beginning of a name or an address."""
+        table = self._table
+        query = table.select(*self._shown()).order_by(table.username).limit(limit)
+        if after is not None:
+            query = query.where(table.username > after)
+        if search is not None:
+            start = re.sub(r"[%_\\]", "", search) + "%"  # no wildcard of one's own
+            query = query.where(table.username.like(start) | table.email.like(start.casefold()))
+        return [table(_exists_in_db=True, **row) for row in await query]
+
+    def _shown(self) -> list[Column]:
+        return [one for one in self._table._meta.columns if one._meta.name != "password"]
+
     async def update_profile(self, user_id: object, values: Mapping[str, object]) -> None:
         """Write columns of the profile. The caller has checked that they are the person's to write."""
         if values:
             columns: dict[Column | str, object] = {name: value for name, value in values.items()}  # noqa: C416 - dict() would keep the narrower key type
             await self._database.write(self._table.update(columns).where(self._key == user_id))
 
-    async def set_active(self, user_id: object, *, active: bool) -> None:
-        """Let a person in, or not. For operators."""
-        await self._database.write(
-            self._table.update({self._table.active: active}).where(self._key == user_id)
+    async def set_active(self, user_id: object, *, active: bool) -> bool:
+        """Open or close an account; return whether that changed it."""
+        table = self._table
+        rows = await self._database.write(
+            table.update({table.active: active})
+            .where(self._key == user_id, table.active.ne(active))
+            .returning(self._key)
         )
+        return bool(rows)
 
     async def set_password(self, user_id: object, *, password_hash: str) -> None:
         """Store a new hash whatever the old one is. For operators; call it inside a transaction."""

@@ -35,6 +35,8 @@ class AuthUser(BaseUser, tablename="piccolo_user"):
     _max_password_length = MAX_PASSWORD_LENGTH
 
     _is_loading = False
+    # The scopes by roles as the look-up of a request found them; nothing for a person from elsewhere.
+    _role_scopes: tuple[str, ...] | None = None
 
     def __init__(self, **values: object) -> None:
         # What the database holds stays as it is: hashing it would make a password of an unusable "!".

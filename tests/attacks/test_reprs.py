@@ -24,6 +24,8 @@ from piccolo_fastapi_auth.accounts.mail_schemas import (
 )
 from piccolo_fastapi_auth.accounts.ownership import Claim
 from piccolo_fastapi_auth.accounts.schemas import ChangePasswordBody, RegisterBody
+from piccolo_fastapi_auth.admin.schemas import ActingToken
+from piccolo_fastapi_auth.admin.service import Acting
 from piccolo_fastapi_auth.api_keys.keys import Presented
 from piccolo_fastapi_auth.api_keys.records import ApiKey, NewKey
 from piccolo_fastapi_auth.api_keys.schemas import NewApiKey
@@ -141,6 +143,8 @@ HOLDERS: Final[dict[str, Callable[[], object]]] = {
     "Confirmation": lambda: Confirmation(
         Enrolled(uuid4(), "totp", "", datetime(2026, 1, 1, tzinfo=UTC), None), [MARK], MARK
     ),
+    "Acting": lambda: Acting(identity(), MARK),
+    "ActingToken": lambda: ActingToken(access_token=MARK, expires_in=1, scope=""),
     "NewRecoveryCodes": lambda: NewRecoveryCodes(recovery_codes=[MARK]),
 }
 

@@ -144,8 +144,8 @@ def test_rotating_the_secret_key(folder: Folder) -> None:
 @pytest.mark.parametrize(
     "page",
     [
-        "accounts", "api-keys", "behind-a-browser", "external-issuer", "mail", "mfa", "new-second-factor",
-        "rate-limits",
+        "accounts", "api-keys", "audit", "behind-a-browser", "external-issuer", "mail", "mfa",
+        "new-second-factor", "rate-limits", "roles-and-admin",
     ],
 )  # fmt: skip
 def test_the_python_of_a_page_runs(page: str, folder: Folder) -> None:
@@ -164,6 +164,7 @@ def test_no_page_with_python_is_left_out() -> None:
     """A new how-to page gets a test here."""
     tried = {"tutorial", "custom-user-table", "testing-your-app", "behind-a-browser", "rate-limits"}
     tried |= {"accounts", "api-keys", "external-issuer", "mail", "mfa", "new-second-factor"}
+    tried |= {"audit", "roles-and-admin"}
     with_python = {
         page.stem
         for page in Path(DOCS).rglob("*.md")

@@ -49,7 +49,7 @@ _POSTGRES_INDEXES = """
     SELECT i.indisunique, i.indisprimary, pg_get_indexdef(i.indexrelid) FROM pg_index i
     WHERE i.indrelid = $1::text::regclass ORDER BY 3
 """
-_CASCADE = {"c": "CASCADE"}
+_CASCADE = {"c": "CASCADE", "n": "SET NULL"}
 
 
 def _sqlite_catalogue(path: str) -> Catalogue:

@@ -1,0 +1,1 @@
+"""The trail: what happened to whom, written with the change itself."""
