@@ -128,6 +128,8 @@ async def test_a_second_account_does_not_free_the_first(app: FastAPI) -> None:
     assert found == [401] * 5 + [429] * 5
 
 
+@pytest.mark.parametrize("engine_kind", ["sqlite"], indirect=True)  # it is about memory
+@pytest.mark.timeout(180)
 async def test_filling_the_memory_of_other_limits_opens_no_lock(
     app: FastAPI, auth_of_app: Auth[User], clock: FrozenClock
 ) -> None:

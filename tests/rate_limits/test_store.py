@@ -29,6 +29,7 @@ def hit(store: BoundedStore, key: str, strategy: Strategy = SLIDING) -> bool:
     return store.take(strategy, [Quota(key, FIVE_A_MINUTE)])[0]
 
 
+@pytest.mark.timeout(300)  # a million of anything takes its time on a busy machine
 def test_a_million_keys_stay_within_the_capacity(clock: FrozenClock) -> None:
     """NET-3: a stranger who invents keys cannot fill the memory."""
     store = BoundedStore(clock=clock, capacity=10_000)
