@@ -69,11 +69,22 @@ async def log_in_as(client: Client, user: AuthUser, *, auth: Auth[UserT] | None 
         user_agent="log_in_as",
         authenticated_at=chosen.clock(),
     )
-    client.cookies[chosen.settings.session_cookie] = started.secret
+    _set_cookie(client, chosen.settings.session_cookie, started.secret)
     found = await chosen.sessions.find.by_id(started.session_id, now=chosen.clock())
     if found is None:
         raise LookupError("the person is not active, or not stored")
     return found.session
+
+
+def _set_cookie(client: Client, name: str, value: str) -> None:
+    """Set a cookie as the server would: with its domain, so that the server's own next one takes its place."""
+    host = getattr(getattr(client, "base_url", None), "host", "")
+    put = getattr(client.cookies, "set", None)
+    if not host or put is None:
+        client.cookies[name] = value
+        return
+    # Python's cookie jar knows a host without dots under this name (RFC 2965).
+    put(name, value, domain=host if "." in host else f"{host}.local", path="/")
 
 
 def _installed_in(client: object) -> Auth[AuthUser]:

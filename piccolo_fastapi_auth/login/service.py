@@ -279,10 +279,10 @@ class LoginService(Generic[UserT]):
         caller = wanted.caller
         if not await self._users.admit(candidate, replacement=replacement):
             return None
-        trusted_until = None
+        trusted = None
         if len(methods) == 1 and await self._mfa.is_enrolled(candidate.user_id):
-            trusted_until = await self._trust.take_over(candidate, caller)
-            if trusted_until is None:
+            trusted = await self._trust.take_over(candidate, caller)
+            if trusted is None:
                 return None  # enrolled, or trusted no more, since it was checked: look again
         if caller.cookie_digest is not None:  # no fixation: the browser's old session ends here
             await self._sessions.end_by_cookie(caller.cookie_digest)
@@ -293,7 +293,7 @@ class LoginService(Generic[UserT]):
             scope=wanted.scope,
             ip=caller.ip,
             user_agent=caller.user_agent,
-            authenticated_at=self._clock(),
+            authenticated_at=self._clock() if trusted is None else trusted.since,
         )
         await self._events.record(
             "login.succeeded",
@@ -304,9 +304,9 @@ class LoginService(Generic[UserT]):
             detail={"transport": wanted.transport},
         )
         trust_cookie = None
-        if trusted_until is not None:
+        if trusted is not None:
             known = replace(candidate, password_hash=replacement or candidate.password_hash)
-            trust_cookie = await self._trust.grant(started.session_id, known, until=trusted_until)
+            trust_cookie = await self._trust.grant(started.session_id, known, trusted=trusted)
         identity = await self._sessions.find.by_id(started.session_id, now=self._clock())
         if identity is None:
             return None

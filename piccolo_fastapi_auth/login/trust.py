@@ -1,10 +1,10 @@
 """Whether a log-in is spared the second factor, because it comes from a browser that its person trusts.
 
-Off unless the setting ``trusted_device_lifetime`` is set. It raises nothing: the session says ``password`` only,
-and a route that wants two factors asks for the second one.
+Off unless the setting ``trusted_device_lifetime`` is set. It raises nothing: the session says ``password`` only and is
+as fresh as the log-in that showed the second factor, so a route that wants either asks for it.
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Generic, TypeVar
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from piccolo_fastapi_auth.caller import Caller
 from piccolo_fastapi_auth.mfa.assurance import Assurance
 from piccolo_fastapi_auth.mfa.service import MfaService
 from piccolo_fastapi_auth.primitives.clock import Clock
-from piccolo_fastapi_auth.sessions.trusted_devices import TrustedDevices
+from piccolo_fastapi_auth.sessions.trusted_devices import Trusted, TrustedDevices
 from piccolo_fastapi_auth.users.service import Candidate
 from piccolo_fastapi_auth.users.user import AuthUser
 
@@ -44,8 +44,8 @@ class Trust(Generic[UserT]):
             candidate.user_id, token, binding=await self._binding(candidate)
         )
 
-    async def take_over(self, candidate: Candidate, caller: Caller) -> datetime | None:
-        """Use the browser's token up, inside the transaction of the log-in; return until when it was good."""
+    async def take_over(self, candidate: Candidate, caller: Caller) -> Trusted | None:
+        """Use the browser's token up, inside the transaction of the log-in; return what it was good for."""
         token = self._token(candidate, caller)
         if token is None:
             return None
@@ -53,16 +53,17 @@ class Trust(Generic[UserT]):
         return await self._devices.take_over(candidate.user_id, token, binding=binding)
 
     async def grant(
-        self, session_id: UUID, candidate: Candidate, *, until: datetime | None = None
+        self, session_id: UUID, candidate: Candidate, *, trusted: Trusted | None = None
     ) -> str | None:
         """Trust the browser of a new session, from now or as long as before; return its cookie."""
         if not self._may_be_spared(candidate):
             return None
+        now = self._clock()
         return await self._devices.grant(
             session_id,
             candidate.user_id,
             binding=await self._binding(candidate),
-            until=until or self._clock() + self._lifetime,
+            trusted=trusted or Trusted(now, now + self._lifetime),
         )
 
     def _token(self, candidate: Candidate, caller: Caller) -> str | None:

@@ -82,12 +82,12 @@ class Handout(Generic[UserT]):
         response = JSONResponse(body.model_dump(mode="json"), headers={"Cache-Control": "no-store"})
         if identity.session.transport == "cookie":
             self.set_cookies(response, identity, secret, device_cookie=device_cookie)
-            return response
-        if caller is not None and caller.has_cookie:
-            # A log-in ended the browser's cookie session: the cookie, good or bad, must not stand beside the token.
-            self._transport.clear_cookie(response)
-        if device_cookie is not None:
-            self._transport.set_device_cookie(response, device_cookie)
+        else:
+            if caller is not None and caller.has_cookie:
+                # A log-in ended the browser's cookie session: the cookie, good or bad, must not stand beside the token.
+                self._transport.clear_cookie(response)
+            if device_cookie is not None:
+                self._transport.set_device_cookie(response, device_cookie)
         if trust_cookie is not None:
             self._transport.set_trust_cookie(response, trust_cookie)
         return response

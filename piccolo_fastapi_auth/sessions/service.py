@@ -78,9 +78,10 @@ class SessionService(SessionEnds, Generic[UserT]):
     ) -> Started:
         """Make the row of a sign-in. Call it inside the transaction that proved the person.
 
+        ``authenticated_at`` is when they last showed all that they must: now, or earlier on a trusted browser.
         With an ``actor`` it is somebody who acts as the person: no refresh, and no session of the person ends for it.
         """
-        session_id = uuid4()
+        session_id, now = uuid4(), self._clock()
         secret, digest, salt = self._new_secret(session_id, transport)
         row = AuthSession(
             id=session_id,
@@ -89,10 +90,10 @@ class SessionService(SessionEnds, Generic[UserT]):
             token_hash=digest,
             refresh_salt=salt if actor is None else None,
             actor=actor,
-            created_at=authenticated_at,
+            created_at=now,
             authenticated_at=authenticated_at,
-            last_seen_at=authenticated_at,
-            expires_at=authenticated_at + (lifetime or self._settings.session_lifetime),
+            last_seen_at=now,
+            expires_at=now + (lifetime or self._settings.session_lifetime),
             methods=" ".join(methods),
             scope=None if scope is None else " ".join(scope),
             ip=ip,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyotp
+import pytest
 from httpx import AsyncClient, Response
 from piccolo.table import Table
 
@@ -39,6 +40,11 @@ SHOWN_ONCE: Final = (
     "secret",
     "recovery_codes",
     "key",
+)
+
+
+pytestmark = pytest.mark.parametrize(
+    "settings_changes", [{"trusted_device_lifetime": timedelta(days=30)}], ids=["trust"]
 )
 
 
@@ -121,6 +127,11 @@ async def use_second_factors(
     assert "access_token" in tokens
     proof = {"method": "recovery_code", "code": codes[3]}
     safe.keep(await client.post("/auth/reauthenticate", json=proof))
+    challenge = safe.keep(await client.post("/auth/login", json=body))["detail"]
+    proof = {"mfa_token": challenge["mfa_token"], "method": "recovery_code", "code": codes[4]}
+    trusting = {**proof, "trust_device": True}
+    assert safe.keep(await client.post("/auth/mfa/verify", json=trusting))["session"]["current"]
+    assert len(client.cookies[f"{COOKIE}-trusted"]) == 43
     return list(safe.keep(await client.post("/auth/mfa/recovery-codes"))["recovery_codes"])
 
 
@@ -255,7 +266,8 @@ async def test_what_looks_like_a_secret_is_in_a_secret_column(
     marked = {f"{t._meta.tablename}.{c._meta.name}" for t in tables for c in t._meta.secret_columns}
     assert marked == {
         "piccolo_user.password", "auth_session.token_hash", "auth_session.refresh_salt", "auth_recovery_code.code_hash",
-        "auth_one_time_token.token_hash", "auth_one_time_token.binding", "auth_mfa_method.state", "auth_api_key.secret_hash",
+        "auth_one_time_token.token_hash", "auth_one_time_token.binding", "auth_mfa_method.state", "auth_trusted_device.token_hash",
+        "auth_api_key.secret_hash",
     }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from piccolo_fastapi_auth import Auth, User
 from piccolo_fastapi_auth.mfa.tables import AuthMfaMethod
 from piccolo_fastapi_auth.primitives import opaque_tokens
 from piccolo_fastapi_auth.sessions.tables import AuthSession, AuthTrustedDevice
+from piccolo_fastapi_auth.sessions.trusted_devices import Trusted
 from piccolo_fastapi_auth.testing import FrozenClock
 from tests.fixtures import PASSWORD, Browsers, People, Person, bearer, code_of, log_in
 from tests.mfa.helpers import (
@@ -89,6 +90,31 @@ async def test_trust_raises_nothing(stranger: AsyncClient, phone: Phone) -> None
 
 
 @on()
+async def test_trust_is_no_fresh_log_in(
+    stranger: AsyncClient, phone: Phone, clock: FrozenClock
+) -> None:
+    """SUD-1: a password-only log-in is as fresh as the last code: no key is made, no session ended with it."""
+    await trust(stranger, phone)
+    clock.move(timedelta(days=1))
+
+    tokens = (await stranger.post("/auth/token", data=PASSWORD_FORM)).json()
+    headers = bearer(tokens)
+    answer = await stranger.post("/auth/login", json=LOG_IN)
+
+    assert answer.status_code == 200
+    assert claims(tokens)["auth_time"] < claims(tokens)["iat"] - 86_000
+    refused = [
+        await stranger.get("/fresh"),
+        await stranger.delete("/auth/sessions"),
+        await stranger.post("/auth/api-keys", json={"name": "robot"}),
+        await stranger.post("/auth/email/change", json={"email": "thief@example.com"}),
+    ]
+    stranger.cookies.clear()
+    refused.append(await stranger.get("/fresh", headers=headers))
+    assert {code_of(one) for one in refused} == {"reauthentication_required"}
+
+
+@on()
 async def test_tokens_for_a_trusted_browser_say_one_factor(
     stranger: AsyncClient, phone: Phone
 ) -> None:
@@ -146,8 +172,8 @@ async def test_the_setting_is_off(
     assert candidate is not None
     binding = f"{candidate.password_hash}:{await auth.mfa.fingerprint(row['user'])}"
     devices = auth._parts.login._trust._devices
-    until = clock() + MONTH
-    token = await devices.grant(row["id"], row["user"], binding=binding, until=until)
+    trusted = Trusted(clock(), clock() + MONTH)
+    token = await devices.grant(row["id"], row["user"], binding=binding, trusted=trusted)
     stranger.cookies.set(TRUST_COOKIE, token)
 
     assert await devices.knows(row["user"], token, binding=binding)
