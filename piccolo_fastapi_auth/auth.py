@@ -20,6 +20,7 @@ from piccolo_fastapi_auth.audit.tables import BY_USER, AuthEvent
 from piccolo_fastapi_auth.backends import AuthBackend
 from piccolo_fastapi_auth.breaches import BreachCheck
 from piccolo_fastapi_auth.captcha import Captcha, CaptchaGuard, PasswordGrantCaptchaGuard
+from piccolo_fastapi_auth.core_parts import Chosen
 from piccolo_fastapi_auth.current_user import (
     Admin,
     CurrentPrincipal,
@@ -39,7 +40,7 @@ from piccolo_fastapi_auth.mfa.methods.recovery_codes import RecoveryCodes
 from piccolo_fastapi_auth.mfa.methods.totp import Totp
 from piccolo_fastapi_auth.middleware import AuthMiddleware
 from piccolo_fastapi_auth.openapi import SchemeNames, describe
-from piccolo_fastapi_auth.parts import Chosen, Parts
+from piccolo_fastapi_auth.parts import Parts
 from piccolo_fastapi_auth.primitives.clock import Clock, utc_now
 from piccolo_fastapi_auth.primitives.passwords import PasswordHasher
 from piccolo_fastapi_auth.rate_limits.dependencies import CostFunction, KeyFunction, RateLimit

@@ -54,6 +54,8 @@ class _Guard(SecurityBase, Generic[UserT]):
     ) -> Identity[UserT] | Authenticated[UserT]:
         try:
             found = await self.authenticator.anybody(connection)
+            if self.sessions_only and isinstance(found, Authenticated):
+                raise CredentialNotAcceptedError
             with unavailable_when_broken():  # the checks may ask the database too
                 await self._check_scopes(connection, found, scopes)
                 await self._check(found)
@@ -72,8 +74,6 @@ class _Guard(SecurityBase, Generic[UserT]):
 
     async def _check(self, found: Identity[UserT] | Authenticated[UserT]) -> None:
         """Refuse what this guard refuses beyond a missing credential."""
-        if self.sessions_only and isinstance(found, Authenticated):
-            raise CredentialNotAcceptedError
         await self.assurance.check_policy(found)
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Literal, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer
 
 from piccolo_fastapi_auth.routing import Body, Text
 from piccolo_fastapi_auth.sessions.records import Identity, Session
@@ -37,9 +37,19 @@ class SessionOut(BaseModel):
     user_agent: str | None
     methods: list[str] = Field(description="How the person signed in: password, totp, ...")
     actor: int | UUID | str | None = Field(
-        default=None, description="Who acts as the person: an administrator; null is the person."
+        default=None,
+        description="Who acts as the person: an administrator. Absent where nobody does.",
     )
     current: bool = Field(description="Whether this request came from it.")
+
+    @model_serializer(mode="wrap")
+    def _without_nobody(self, write: SerializerFunctionWrapHandler) -> dict[str, object]:
+        members: dict[str, object] = write(self)
+        return (
+            members
+            if self.actor is not None
+            else {k: v for k, v in members.items() if k != "actor"}
+        )
 
 
 class SignedIn(BaseModel):

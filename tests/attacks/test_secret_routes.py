@@ -106,6 +106,12 @@ NOTHING_TO_GUESS: Final = {
     "post /auth/register": "it chooses a password",
     "post /auth/refresh": "a MAC of 256 bits",
     "post /auth/token/revoke": "a MAC of 256 bits; it opens nothing",
+    "post /auth/token/introspect": "256 bits, asked by a caller with a key of its own",
+    "post /auth/password/reset": "a link of 256 bits",
+    "post /auth/email/change/undo": "a link of 256 bits",
+    "post /auth/email/verify": "a link of 256 bits; the password that may come along passes the gate of all others",
+    "post /auth/api-keys/{key_id}/rollover": "the id of a key of one's own",
+    "delete /auth/api-keys/{key_id}": "the id of a key of one's own",
 }
 
 

@@ -195,13 +195,16 @@ async def test_no_secret_is_stored(
     tables: list[type[Table]], tmp_path: Path, auth: Auth[User],
 ) -> None:  # fmt: skip
     """SES-2: after all flows no table holds an issued secret, raw, in hex or in base64."""
+    await auth.roles.define("reader", ["posts:read"])
+    await auth.roles.grant(alice.id, await auth.roles.named("reader"))
     safe = await use_everything(client, new_browser, clock)
     safe.secrets.update(key.get_secret_value() for key in auth.settings.secret_keys)
 
     rows = [await table.select() for table in tables]
     stored = "\n".join([str(rows), *files_in(tmp_path)])
 
-    assert all(rows), "each table holds something"
+    empty = [table._meta.tablename for table, held in zip(tables, rows, strict=True) if not held]
+    assert empty == []
     assert alice.email in stored
     for secret in safe.parts():
         for spelling in spellings(secret):
@@ -261,7 +264,7 @@ async def test_what_looks_like_a_secret_is_in_a_secret_column(
             long = {
                 name for name, value in row.items() if isinstance(value, str) and len(value) >= 32
             }
-            found = {name for name in long if not set(str(row[name])) & set(" {")}
+            found = {name for name in long if not set(str(row[name])) & set(" {")} - {"request_id"}
             assert found <= secret, table
     marked = {f"{t._meta.tablename}.{c._meta.name}" for t in tables for c in t._meta.secret_columns}
     assert marked == {

@@ -136,6 +136,7 @@ def test_the_life_of_an_account(url: str, mail_server: MailServer) -> None:  # n
         codes = browser.send_json(
             "/auth/mfa/totp/confirm", status=200, id=begun["id"], code=pyotp.TOTP(begun["secret"]).now()
         )["recovery_codes"]  # fmt: skip
+        mail_server.next(old, "Your two-step log-in was changed")
         browser.send_json("/auth/email/change", status=202, email=new)
         link = mail_server.link(new, "Confirm your new e-mail address")
         assert browser.get("/auth/me").json()["email"] == old

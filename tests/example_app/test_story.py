@@ -252,7 +252,7 @@ def test_its_migrations_make_the_tables_that_it_needs(environment: dict[str, str
 
 
 @pytest.mark.parametrize("engine_kind", ["sqlite"], indirect=True)
-def test_a_newcomer_is_led_to_documentation_with_three_ways_to_authorize(url: str) -> None:
+def test_a_newcomer_is_led_to_documentation_with_every_way_to_authorize(url: str) -> None:
     """``/`` leads to Swagger UI, and OpenAPI names the schemes."""
     with browser_at(url) as client:
         page = client.get("/", follow_redirects=True)
@@ -265,6 +265,7 @@ def test_a_newcomer_is_led_to_documentation_with_three_ways_to_authorize(url: st
         "auth_password": "oauth2",
         "auth_bearer": "http",
         "auth_cookie": "apiKey",
+        "auth_api_key": "apiKey",
     }
     assert {next(iter(way)) for way in document["paths"]["/links"]["get"]["security"]} == set(
         schemes

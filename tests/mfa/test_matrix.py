@@ -40,7 +40,9 @@ Values = Mapping[str, str]
 
 COOKIE: Final = "__Host-session"
 # These answer everybody alike, whatever they bring; that they change nothing is checked apart.
-OPEN_TO_ALL: Final = {"/public", "/auth/logout", "/auth/token/revoke"}
+OPEN_TO_ALL: Final = {
+    "/public", "/auth/logout", "/auth/token/revoke", "/auth/password/forgot", "/auth/email/verify/request",
+}  # fmt: skip
 PASSWORD_VALUES: Final = {
     "grant_type": "password",
     "username": "alice",

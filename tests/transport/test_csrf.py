@@ -1,5 +1,6 @@
 """Requests that a foreign page sends in a person's name (OWASP Cross-Site Request Forgery cheat sheet)."""
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
@@ -235,7 +236,7 @@ async def test_reading_changes_nothing(
 
     for path in app.openapi()["paths"]:
         for method in ("GET", "HEAD"):
-            answer = await client.request(method, path.format(session_id=0, method_id=0, key_id=0))
+            answer = await client.request(method, re.sub(r"{\w+}", "0", path))
             assert answer.status_code < 500, (method, path)
 
     assert [await table.select() for table in tables] == before
