@@ -181,6 +181,8 @@ async def use_everything(client: AsyncClient, new_browser: Browsers, clock: Froz
         assert (await client.get(path)).status_code == 200
     await device.post("/auth/token/revoke", data={"token": tokens["refresh_token"]})
     await device.post("/auth/logout")
+    waiting = safe.keep(await new_browser().post("/auth/login", json={**body, "password": NEW}))
+    assert waiting["detail"]["mfa_token"]
     assert len(safe.secrets) > 35
     return safe
 
