@@ -117,7 +117,9 @@ async def test_who_may_invite(
         "narrow boss": await invite(
             device, headers=bearer(await get_tokens(device, boss, "posts:read"))
         ),
-        "admin": await invite(device, headers=bearer(await get_tokens(device, admin))),
+        "admin": await invite(
+            device, headers=bearer(await get_tokens(device, admin, "auth:admin"))
+        ),
         "boss": await invite(device, headers=bearer(await get_tokens(device, boss))),
     }
 

@@ -18,6 +18,8 @@ SAFE = {"GET", "HEAD", "OPTIONS"}
 OPEN_TO_ALL = {
     "POST /auth/login", "POST /auth/logout", "POST /auth/token", "POST /auth/refresh", "POST /auth/token/revoke",
     "POST /auth/register", "POST /auth/mfa/verify", "POST /auth/token/introspect",
+    "POST /auth/password/forgot", "POST /auth/password/reset", "POST /auth/email/verify/request",
+    "POST /auth/email/verify", "POST /auth/email/change/undo",
 }  # fmt: skip
 
 
@@ -38,9 +40,9 @@ async def test_an_administrator_acts_as_somebody_by_cookie(
 
     assert (await root.get("/user")).json() == {"username": "alice"}
     shown = (await root.get("/auth/session")).json()
-    assert (shown["user"]["username"], shown["session"]["actor"]) == ("alice", admin.id)
+    assert (shown["user"]["username"], shown["session"].get("actor")) == ("alice", admin.id)
     listed = (await hers.get("/auth/sessions")).json()
-    assert {one["actor"] for one in listed} == {admin.id, None}
+    assert {one.get("actor") for one in listed} == {admin.id, None}
     root_again = {"Cookie": f"__Host-session={own}"}
     acting = root.cookies["__Host-session"]
     root.cookies.clear()

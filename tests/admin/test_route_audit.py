@@ -20,6 +20,8 @@ from tests.fixtures import SCOPES, SECRET
 # What of ours is open to everybody: it begins or ends a session, or shows what is public anyway.
 OPEN = {
     "POST /auth/register", "POST /auth/login", "POST /auth/token", "POST /auth/refresh", "POST /auth/token/revoke",
+    "POST /auth/password/forgot", "POST /auth/password/reset", "POST /auth/email/verify/request",
+    "POST /auth/email/verify", "POST /auth/email/change/undo", "GET HEAD /auth/confirm", "POST /auth/confirm",
     "POST /auth/logout", "POST /auth/mfa/verify", "GET /.well-known/jwks.json",
     "GET /.well-known/oauth-authorization-server/auth",
 }  # fmt: skip

@@ -53,7 +53,7 @@ async def test_it_names_the_endpoints_that_are_there() -> None:
     for name in ("token_endpoint", "revocation_endpoint", "introspection_endpoint", "jwks_uri"):
         assert found[name].removeprefix("https://app.test") in paths, name
     assert found["grant_types_supported"] == ["password", "refresh_token"]
-    assert found["scopes_supported"] == list(SCOPES)
+    assert found["scopes_supported"] == [*SCOPES, "auth:admin", "auth:impersonate"]
 
 
 async def test_without_a_url_there_is_none() -> None:

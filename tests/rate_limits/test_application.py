@@ -162,6 +162,7 @@ async def test_more_can_be_said_with_a_limit(clock: FrozenClock) -> None:
     assert [(await call(app)).status_code for _ in range(3)] == [200, 200, 429]
 
 
+@pytest.mark.usefixtures("database")  # a forgery leaves an event
 async def test_a_refusal_comes_before_everything_else(clock: FrozenClock) -> None:
     """A forgery is counted, too."""
     auth = new_auth(clock)
