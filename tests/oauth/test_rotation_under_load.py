@@ -50,15 +50,29 @@ class Load:
             self.answers.append((kid, answer.status_code))
 
     async def until_all_have(self, kids: tuple[str, ...]) -> None:
-        """Keep asking until every worker has these keys; the supervisor replaces one after the other."""
+        """Keep asking until every worker has these keys and those before them are gone.
+
+        The supervisor replaces one after the other, and starts each new one beside the one that it ends.
+        """
+
+        def all_have() -> bool:
+            new = [pid for pid, known in self.workers.items() if known == kids]
+            return len(new) >= WORKERS and not any(map(_runs, self.workers.keys() - new))
 
         async def one_client() -> None:
-            while sum(known == kids for known in self.workers.values()) < WORKERS:
+            while not all_have():
                 await self.ask()
 
-        self.workers.clear()
         async with asyncio.timeout(100):
             await asyncio.gather(*(one_client() for _ in range(CLIENTS)))
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 @pytest.mark.timeout(300)
