@@ -7,10 +7,11 @@ context variable; SQLite opens a connection and a thread for every statement out
 
 import asyncio
 import contextlib
+import copy
 import logging
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Protocol, TypeVar, cast
 
 from piccolo.columns import Column
@@ -21,10 +22,19 @@ from piccolo.query.base import Query
 from piccolo.table import Table
 
 from piccolo_fastapi_auth.errors import TemporarilyUnavailableError
+from piccolo_fastapi_auth.reads import Read, Row
+
+__all__ = [
+    "Database",
+    "Row",
+    "is_unique_violation",
+    "primary_key",
+    "quoted",
+    "unavailable_when_broken",
+]
 
 logger = logging.getLogger(__name__)
 
-Row = Mapping[str, object]
 TableT = TypeVar("TableT", bound=Table)
 ResponseT = TypeVar("ResponseT")
 AfterCommit = Callable[[], Awaitable[None]]
@@ -45,7 +55,11 @@ _POSTGRES_FAILURES = (
 class _Reader(Protocol):
     """The part of an aiosqlite connection that is used here; aiosqlite is an optional install."""
 
-    async def execute_fetchall(self, sql: str, parameters: Sequence[object]) -> list[Row]: ...
+    row_factory: None
+
+    async def execute_fetchall(
+        self, sql: str, parameters: Sequence[object]
+    ) -> list[Sequence[object]]: ...
 
     async def close(self) -> None: ...
 
@@ -113,7 +127,6 @@ class Database:
         self._table = table
         self._reader: _Reader | None = None
         self._lock: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
-        self._texts: dict[str, str] = {}
         self._after: dict[int, list[AfterCommit]] = {}
 
     @property
@@ -121,23 +134,22 @@ class Database:
         """The engine that the application gave the user table."""
         return cast("Engine[BaseTransaction]", self._table._meta.db)
 
-    async def fetch(self, template: str, *values: object) -> list[Row]:
-        """Run a read written with ``{}`` for each value, and return its rows.
+    async def fetch(self, read: Read, *values: object) -> list[Row]:
+        """Run a read, and return its rows.
 
-        On SQLite it goes over one open connection while the application runs (`open` to `close`).
+        On SQLite it goes over one open connection while the application runs (`open` to `close`), on PostgreSQL
+        past Piccolo's building of queries straight to the pool. Inside a transaction it belongs to that.
         """
-        template = self._texts.get(template) or self._in_dialect(template)
-        reader = self._reader
-        if reader is not None and not self.engine.transaction_exists():
-            return await reader.execute_fetchall(template.replace("{}", "?"), values)
-        return cast("list[Row]", await self._table.raw(template, *values))
-
-    def _in_dialect(self, template: str) -> str:
-        """Return a read in the words of this database, worked out once."""
-        sqlite = self.engine.engine_type == "sqlite"
-        text = template.replace("string_agg(", "group_concat(") if sqlite else template
-        self._texts[template] = text
-        return text
+        engine = self.engine
+        if not engine.transaction_exists():
+            if self._reader is not None:
+                return read.from_sqlite(await self._reader.execute_fetchall(read.sqlite, values))
+            pool = getattr(engine, "pool", None)
+            if pool is not None and not engine.log_queries and not engine.log_responses:
+                async with pool.acquire() as connection:
+                    return cast("list[Row]", await connection.fetch(read.postgres, *values))
+        text = read.in_sqlite if engine.engine_type == "sqlite" else read.text
+        return cast("list[Row]", await self._table.raw(text, *values))
 
     async def delete_some(
         self, table: type[Table], key: Column, condition: Combinable, *, most: int
@@ -208,7 +220,7 @@ class Database:
         """Open the reading connection on SQLite; warn when PostgreSQL would connect for every statement."""
         engine = self.engine
         if isinstance(engine, SQLiteEngine):
-            self._reader = await _connected(engine)
+            self._reader = await _plain_connection(engine)
         elif getattr(engine, "pool", None) is None:
             logger.warning(
                 "PostgreSQL without a pool costs a connection a query: await engine.start_connection_pool()"
@@ -223,6 +235,15 @@ class Database:
 
 async def _connected(engine: SQLiteEngine) -> _Reader:
     return cast("_Reader", await engine.get_connection())
+
+
+async def _plain_connection(engine: SQLiteEngine) -> _Reader:
+    """Return a connection that gives values as they are stored, in tuples: `Read` knows what they are."""
+    plain = copy.copy(engine)
+    plain.connection_kwargs = {**engine.connection_kwargs, "detect_types": 0}
+    reader = await _connected(plain)
+    reader.row_factory = None
+    return reader
 
 
 class _SQLiteTransaction(SQLiteTransaction):

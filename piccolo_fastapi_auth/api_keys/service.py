@@ -12,7 +12,7 @@ from piccolo_fastapi_auth.api_keys.records import ApiKey, Maker, NewKey
 from piccolo_fastapi_auth.api_keys.tables import AuthApiKey
 from piccolo_fastapi_auth.audit.service import Events
 from piccolo_fastapi_auth.authenticated import Authenticated
-from piccolo_fastapi_auth.database import Database, Row, quoted
+from piccolo_fastapi_auth.database import Database, quoted
 from piccolo_fastapi_auth.errors import (
     AlreadyRolledOverError,
     InvalidRequestError,
@@ -21,6 +21,7 @@ from piccolo_fastapi_auth.errors import (
     TooManyKeysError,
 )
 from piccolo_fastapi_auth.primitives.clock import Clock
+from piccolo_fastapi_auth.reads import Read, Row
 from piccolo_fastapi_auth.sessions.lookup import utc
 from piccolo_fastapi_auth.settings import AuthSettings
 from piccolo_fastapi_auth.users.joined import JoinedUser
@@ -53,17 +54,18 @@ class ApiKeyService(Generic[UserT]):
         self._clock = clock
         self._person = JoinedUser(user_table, owner=AuthApiKey.user)
         columns = ("id", "scopes", "methods", "expires_at", "last_used_at")
-        selected = [
-            f"{quoted(getattr(AuthApiKey, name), table='s')} AS s_{name}" for name in columns
-        ]
-        self._live = (
-            f"SELECT {', '.join(selected)}, {self._person.columns}"
-            f" FROM {AuthApiKey._meta.tablename} s {self._person.joins}"
+        selected = {
+            f"s_{name}": (quoted(getattr(AuthApiKey, name), table="s"), getattr(AuthApiKey, name))
+            for name in columns
+        }
+        live = (
+            f"FROM {AuthApiKey._meta.tablename} s {self._person.joins}"
             f" WHERE {quoted(AuthApiKey.id, table='s')} = {{}}"
             f" AND {quoted(AuthApiKey.secret_hash, table='s')} = {{}}"
             f" AND {quoted(AuthApiKey.expires_at, table='s')} > {{}}"
             f" AND {self._person.is_active}"
         )  # names come from the tables' metadata; every value is a parameter
+        self._live = Read({**selected, **self._person.selected}, live)
 
     async def authenticate(self, text: str) -> Authenticated[UserT]:
         """Return what a key proves, from one query; a typing error costs none.

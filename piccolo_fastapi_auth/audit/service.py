@@ -135,4 +135,4 @@ def _place(caller: Caller | None) -> dict[str, object]:
 
 def _event(row: Row) -> Event:
     detail: dict[str, str] = json.loads(str(row["detail"] or "{}"))
-    return Event(**{**row, "detail": MappingProxyType(detail)})  # type: ignore[arg-type] # the columns are its fields
+    return Event(**{**row, "detail": MappingProxyType(detail)})

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar, cast
 from uuid import UUID
 
-from piccolo_fastapi_auth.database import Database, Row, primary_key, quoted
-from piccolo_fastapi_auth.sessions.records import Identity, RefreshState, Session, TransportName
+from piccolo_fastapi_auth.database import Database, primary_key, quoted
+from piccolo_fastapi_auth.reads import Read, Row, Selected
+from piccolo_fastapi_auth.sessions.records import Identity, RefreshState, Session
 from piccolo_fastapi_auth.sessions.tables import AuthSession
 from piccolo_fastapi_auth.users.joined import JoinedUser
 from piccolo_fastapi_auth.users.user import AuthUser
@@ -27,20 +28,21 @@ class SessionLookup(Generic[UserT]):
         self._database = database
         self._idle_timeout = idle_timeout
         self._person = JoinedUser(user_table, owner=AuthSession.user)
-        selected = [
-            f"{quoted(c, table='s')} AS s_{c._meta.name}"
+        selected: Selected = {
+            f"s_{c._meta.name}": (quoted(c, table="s"), c)
             for c in AuthSession._meta.columns
             if c._meta.name != "token_hash"
-        ]
+        }
         live = (
-            f"SELECT {', '.join(selected)}, {self._person.columns}"
-            f" FROM {AuthSession._meta.tablename} s {self._person.joins}"
+            f"FROM {AuthSession._meta.tablename} s {self._person.joins}"
             f" WHERE {quoted(AuthSession.expires_at, table='s')} > {{}}"
             f" AND {quoted(AuthSession.last_seen_at, table='s')} > {{}}"
             f" AND {self._person.is_active}"
         )  # names come from the tables' metadata; every value is a parameter
-        self._by_cookie = f"{live} AND {quoted(AuthSession.token_hash, table='s')} = {{}}"
-        self._by_id = f"{live} AND {quoted(AuthSession.id, table='s')} = {{}}"
+        selected = {**selected, **self._person.selected}
+        by_cookie = f"{live} AND {quoted(AuthSession.token_hash, table='s')} = {{}}"
+        by_id = f"{live} AND {quoted(AuthSession.id, table='s')} = {{}}"
+        self._by_cookie, self._by_id = Read(selected, by_cookie), Read(selected, by_id)
 
     async def by_cookie(self, digest: str, *, now: datetime) -> Identity[UserT] | None:
         """Return the live session whose cookie has this digest."""
@@ -54,8 +56,8 @@ class SessionLookup(Generic[UserT]):
         """Return the moment after which a live session was seen."""
         return now - self._idle_timeout
 
-    async def _one(self, template: str, key: object, now: datetime) -> Identity[UserT] | None:
-        rows = await self._database.fetch(template, now, self.idle_since(now), key)
+    async def _one(self, read: Read, key: object, now: datetime) -> Identity[UserT] | None:
+        rows = await self._database.fetch(read, now, self.idle_since(now), key)
         return self._identity(rows[0]) if rows else None
 
     def _identity(self, row: Row) -> Identity[UserT]:
@@ -66,29 +68,27 @@ class SessionLookup(Generic[UserT]):
             user=user,
             email_verified=email_verified,
             refresh=None if salt is None else RefreshState(
-                generation=cast("int", row["s_generation"]),
-                salt=str(salt),
-                rotated_at=cast("datetime | None", row["s_rotated_at"]),
+                generation=row["s_generation"], salt=salt, rotated_at=row["s_rotated_at"]
             ),
         )  # fmt: skip
 
 
 def session_from(row: Row, *, prefix: str = "") -> Session:
-    """Read a session row as a plain value."""
+    """Read a session row as a plain value; both drivers give times in UTC."""
     scope = row[f"{prefix}scope"]
     return Session(
-        id=cast("UUID", row[f"{prefix}id"]),
-        user_id=cast("int | UUID | str", row[f"{prefix}user"]),
-        transport=cast("TransportName", row[f"{prefix}transport"]),
-        created_at=utc(row[f"{prefix}created_at"]),
-        authenticated_at=utc(row[f"{prefix}authenticated_at"]),
-        last_seen_at=utc(row[f"{prefix}last_seen_at"]),
-        expires_at=utc(row[f"{prefix}expires_at"]),
-        methods=tuple(str(row[f"{prefix}methods"]).split()),
-        scope=None if scope is None else tuple(str(scope).split()),
-        ip=cast("str | None", row[f"{prefix}ip"]),
-        user_agent=cast("str | None", row[f"{prefix}user_agent"]),
-        actor_id=cast("int | UUID | str | None", row[f"{prefix}actor"]),
+        id=row[f"{prefix}id"],
+        user_id=row[f"{prefix}user"],
+        transport=row[f"{prefix}transport"],
+        created_at=row[f"{prefix}created_at"],
+        authenticated_at=row[f"{prefix}authenticated_at"],
+        last_seen_at=row[f"{prefix}last_seen_at"],
+        expires_at=row[f"{prefix}expires_at"],
+        methods=tuple(row[f"{prefix}methods"].split()),
+        scope=None if scope is None else tuple(scope.split()),
+        ip=row[f"{prefix}ip"],
+        user_agent=row[f"{prefix}user_agent"],
+        actor_id=row[f"{prefix}actor"],
     )
 
 

@@ -5,8 +5,9 @@ from typing import Generic, TypeVar
 
 from piccolo.columns import Column
 
-from piccolo_fastapi_auth.database import Database, Row
+from piccolo_fastapi_auth.database import Database, quoted
 from piccolo_fastapi_auth.primitives.canonical import canonical
+from piccolo_fastapi_auth.reads import Read, Row
 from piccolo_fastapi_auth.users.tables import AuthIdentifier
 from piccolo_fastapi_auth.users.user import AuthUser
 
@@ -81,15 +82,18 @@ class Identifiers(Generic[UserT]):
         return [str(row[name]) for name in ("username", "email") if row[name]] if row else []
 
 
-def _find_statement(table: type[AuthUser]) -> str:
+def _find_statement(table: type[AuthUser]) -> Read:
     """Return one statement whose every condition has a unique index: a join with OR would read the whole table."""
-    key = table._meta.primary_key._meta.db_column_name
+    key = f'u."{table._meta.primary_key._meta.db_column_name}"'
     user, names = table._meta.tablename, AuthIdentifier._meta.tablename
-    return f"""
-        SELECT u."{key}" AS user_key, u.username, u.password, u.active, u.admin, u.superuser,
-            u."{key}" = (SELECT i."user" FROM {names} i WHERE i.canonical = {{}}) AS is_canonical,
-            EXISTS (SELECT 1 FROM {names} n WHERE n."user" = u."{key}") AS is_named
-        FROM {user} u
-        WHERE u.username = {{}} OR u.email = {{}}
-            OR u."{key}" = (SELECT i."user" FROM {names} i WHERE i.canonical = {{}})
-    """
+    by_name = f'(SELECT i."user" FROM {names} i WHERE i.canonical = {{}})'
+    columns = (table.username, table.password, table.active, table.admin, table.superuser)
+    return Read(
+        {
+            "user_key": (key, table._meta.primary_key),
+            **{c._meta.name: (quoted(c, table="u"), c) for c in columns},
+            "is_canonical": (f"{key} = {by_name}", None),
+            "is_named": (f'EXISTS (SELECT 1 FROM {names} n WHERE n."user" = {key})', None),
+        },
+        f"FROM {user} u WHERE u.username = {{}} OR u.email = {{}} OR {key} = {by_name}",
+    )

@@ -8,7 +8,8 @@ from typing import Generic, TypeVar
 
 from piccolo.columns import Column, ForeignKey
 
-from piccolo_fastapi_auth.database import Row, primary_key, quoted
+from piccolo_fastapi_auth.database import primary_key, quoted
+from piccolo_fastapi_auth.reads import Row, Selected
 from piccolo_fastapi_auth.users.role_tables import AuthRoleScope, AuthUserRole
 from piccolo_fastapi_auth.users.tables import AuthAccount
 from piccolo_fastapi_auth.users.user import AuthUser
@@ -26,15 +27,17 @@ class JoinedUser(Generic[UserT]):
             c for c in user_table._meta.columns if c._meta.name != "password"
         ]
         self._fields = [(f"u_{c._meta.name}", c._meta.name) for c in columns]
-        selected = [f"{quoted(c, table='u')} AS u_{c._meta.name}" for c in columns]
-        selected.append(f"{quoted(AuthAccount.verified_email, table='a')} AS verified_email")
-        selected.append(
+        role_scopes = (
             "(SELECT string_agg(rs.scope, ' ')"  # noqa: S608 - no value in it
             f" FROM {AuthUserRole._meta.tablename} ur JOIN {AuthRoleScope._meta.tablename} rs"
             f" ON {quoted(AuthRoleScope.role, table='rs')} = {quoted(AuthUserRole.role, table='ur')}"
-            f" WHERE {quoted(AuthUserRole.user, table='ur')} = {quoted(owner, table='s')}) AS role_scopes"
+            f" WHERE {quoted(AuthUserRole.user, table='ur')} = {quoted(owner, table='s')})"
         )  # names come from the tables' metadata
-        self.columns = ", ".join(selected)
+        self.selected: Selected = {
+            **{f"u_{c._meta.name}": (quoted(c, table="u"), c) for c in columns},
+            "verified_email": (quoted(AuthAccount.verified_email, table="a"), None),
+            "role_scopes": (role_scopes, None),
+        }
         self.joins = (
             f"JOIN {user_table._meta.tablename} u"
             f" ON {quoted(primary_key(user_table), table='u')} = {quoted(owner, table='s')}"
