@@ -7,8 +7,8 @@ not parse, or two headers that disagree, prove nothing: the answer is the peer.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from socket import AF_INET, inet_pton
 from typing import Final, cast
 
 Address = IPv4Address | IPv6Address
@@ -49,13 +49,14 @@ def caller_bucket(scope: Mapping[str, object], *, trusted_proxies: Networks) -> 
     if not trusted_proxies:
         client = cast("Sequence[object] | None", scope.get("client"))
         host = client[0] if client else None
-        if isinstance(host, str) and _is_ipv4(
-            host
-        ):  # nearly always, and then in canonical spelling
-            return host
+        if isinstance(host, str):
+            return address_bucket(host)
     return address_bucket(client_address(scope, trusted_proxies=trusted_proxies))
 
 
+@lru_cache(
+    maxsize=1024
+)  # the same few ask again and again, and reading an IPv6 address takes longest of all
 def address_bucket(address: str) -> str:
     """Return what an address is counted under: itself, or its /64 for IPv6.
 
@@ -65,14 +66,6 @@ def address_bucket(address: str) -> str:
     if isinstance(parsed, IPv6Address):
         return str(IPv6Network((parsed, 64), strict=False))
     return UNKNOWN if parsed is None else str(parsed)
-
-
-def _is_ipv4(text: str) -> bool:
-    try:
-        inet_pton(AF_INET, text)
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def _peer(scope: Mapping[str, object]) -> Address | None:

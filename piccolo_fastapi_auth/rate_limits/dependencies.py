@@ -6,7 +6,7 @@ dependencies, so FastAPI runs them once per request even if the router and the r
 
 import hashlib
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
@@ -20,10 +20,13 @@ from piccolo_fastapi_auth.primitives.client_address import Networks, caller_buck
 from piccolo_fastapi_auth.primitives.clock import Clock
 from piccolo_fastapi_auth.rate_limits.headers import (
     Policy,
+    RawHeader,
     limit_headers,
     policy,
     queue_headers,
+    raw_headers,
     slowapi_headers,
+    state,
 )
 from piccolo_fastapi_auth.rate_limits.limit import Limit
 from piccolo_fastapi_auth.rate_limits.service import CounterService, OnStoreFailure, Taken
@@ -50,10 +53,13 @@ class Counting:
     slowapi_headers: bool
     clock: Clock
 
-    def quotas(self, limits: tuple[Limit, ...], *, key: str, bucket: str) -> list[Quota]:
+    def quotas(self, limits: tuple[Limit, ...], *, key: str, bucket: str) -> tuple[Quota, ...]:
         """Name the counters of one caller, exactly as `limits` (and so slowapi) does."""
         start = f"{self.namespace}/{key}/{bucket}/"
-        return [Quota(start + limit.suffix, limit) for limit in limits]
+        if len(limits) == 1:
+            limit = limits[0]
+            return (Quota(start + limit.suffix, limit),)
+        return tuple([Quota(start + limit.suffix, limit) for limit in limits])
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,7 @@ class RateLimit:
     cost: int | CostFunction
     on_store_failure: OnStoreFailure
     policy: Policy = field(init=False, repr=False, compare=False)
+    raw_policy: RawHeader = field(init=False, repr=False, compare=False)
     hashed: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -78,6 +85,7 @@ class RateLimit:
         fields = (self.limits, self.key, self.bucket, self.cost, self.on_store_failure)
         object.__setattr__(self, "hashed", hash((self.counting, *fields)))
         object.__setattr__(self, "policy", policy(self.limits, bucket=self.bucket))
+        object.__setattr__(self, "raw_policy", self.policy.raw)
 
     def __hash__(self) -> int:
         return self.hashed
@@ -96,56 +104,62 @@ class RateLimit:
             if connection.scope["type"] == "websocket":
                 raise WebSocketException(TRY_AGAIN_LATER, reason=error.message) from error
             raise
-        for name, value in headers.items():  # for applications without the middleware
-            response.headers.append(name, value)
+        response.raw_headers.extend(headers)  # for applications without the middleware
 
-    async def check(self, connection: HTTPConnection) -> Mapping[str, str]:
+    async def check(self, connection: HTTPConnection) -> Sequence[RawHeader]:
         """Count the request; queue its headers for the middleware and return them.
 
         Raises:
             RateLimitedError: too many requests.
             TemporarilyUnavailableError: the store is down and this limit says ``deny``.
         """
-        cost = self.cost if isinstance(self.cost, int) else self.cost(connection)
-        key = await self._caller(connection)
+        counting = self.counting
+        cost = self.cost if isinstance(self.cost, int) else await _known(self.cost(connection))
+        if self.key is None:
+            key = caller_bucket(connection.scope, trusted_proxies=counting.trusted_proxies)
+        else:
+            key = await self._named(connection, self.key)
         bucket = self.bucket or endpoint_name(connection)
-        taken = await self.counting.service.take(
-            self.counting.quotas(self.limits, key=key, bucket=bucket),
-            cost=cost if isinstance(cost, int) else await cost,
+        taken = await counting.service.take(
+            counting.quotas(self.limits, key=key, bucket=bucket),
+            cost=cost,
             on_store_failure=self.on_store_failure,
         )
+        if not taken.allowed:
+            raise self._refusal(connection, taken)
         headers = self._headers(taken)
         if headers:
-            queue_headers(connection.scope, headers.items())
-        if not taken.allowed:
-            raise self._refusal(connection, taken, headers)
+            queue_headers(connection.scope, headers)
         return headers
 
-    async def _caller(self, connection: HTTPConnection) -> str:
-        """Name the caller: by the key function, else by address."""
-        trusted = self.counting.trusted_proxies
-        if self.key is None:
-            return caller_bucket(connection.scope, trusted_proxies=trusted)
-        found = self.key(connection)
+    async def _named(self, connection: HTTPConnection, key: KeyFunction) -> str:
+        """Name the caller by the key function; by address if that knows no name."""
+        found = key(connection)
         name = found if isinstance(found, str | None) else await found
         if name:
             return plain_key(name)
+        trusted = self.counting.trusted_proxies
         # No name has a slash, so nobody can call himself by somebody's address and use up that one's counter.
         return f"address/{caller_bucket(connection.scope, trusted_proxies=trusted)}"
 
-    def _headers(self, taken: Taken) -> dict[str, str]:
+    def _headers(self, taken: Taken) -> list[RawHeader]:
         counting = self.counting
-        headers = limit_headers(taken, self.policy) if counting.headers else {}
-        if not taken.allowed:
-            # Queued as well, for a handler of the application may make a response of its own.
-            headers["Retry-After"] = str(taken.retry_after)
+        headers: list[RawHeader] = []
+        if counting.headers:
+            shown = state(taken, self.policy).encode("ascii")
+            headers = [self.raw_policy, (b"ratelimit", shown)]
         if counting.slowapi_headers:
-            headers |= slowapi_headers(taken, now=counting.clock())
+            headers += raw_headers(slowapi_headers(taken, now=counting.clock()))
         return headers
 
-    def _refusal(
-        self, connection: HTTPConnection, taken: Taken, headers: Mapping[str, str]
-    ) -> RateLimitedError:
+    def _refusal(self, connection: HTTPConnection, taken: Taken) -> RateLimitedError:
+        counting = self.counting
+        headers = limit_headers(taken, self.policy) if counting.headers else {}
+        # Queued as well, for a handler of the application may make a response of its own.
+        headers["Retry-After"] = str(taken.retry_after)
+        if counting.slowapi_headers:
+            headers |= slowapi_headers(taken, now=counting.clock())
+        queue_headers(connection.scope, raw_headers(headers))
         # slowapi's own handler looks for this; without it that handler fails.
         if not hasattr(connection.state, "view_rate_limit"):
             connection.state.view_rate_limit = None
@@ -155,6 +169,10 @@ class RateLimit:
             limit=_for_slowapi(refused[0].limit, self.bucket),
             headers=headers,
         )
+
+
+async def _known(cost: int | Awaitable[int]) -> int:
+    return cost if isinstance(cost, int) else await cost
 
 
 def endpoint_name(connection: HTTPConnection) -> str:

@@ -8,13 +8,13 @@ sent, whoever made it (headers on FastAPI's injected ``Response`` are lost when 
 returns its own).
 """
 
-from collections.abc import Iterable, MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
 from piccolo_fastapi_auth.rate_limits.limit import Limit
-from piccolo_fastapi_auth.rate_limits.service import Taken, seconds
+from piccolo_fastapi_auth.rate_limits.service import Taken
 from piccolo_fastapi_auth.rate_limits.windows import Reading
 
 QUEUE: Final = "piccolo_fastapi_auth.headers"
@@ -33,6 +33,11 @@ class Policy:
     names: tuple[str, ...]
     text: str
 
+    @property
+    def raw(self) -> RawHeader:
+        """``RateLimit-Policy`` as it goes out."""
+        return _RAW_NAMES["RateLimit-Policy"], self.text.encode("ascii")
+
 
 def policy(limits: Sequence[Limit], *, bucket: str | None) -> Policy:
     """Name the limits without giving away the program's inside: only an explicit bucket is shown."""
@@ -44,11 +49,19 @@ def policy(limits: Sequence[Limit], *, bucket: str | None) -> Policy:
 
 def limit_headers(taken: Taken, policy: Policy) -> dict[str, str]:
     """Return ``RateLimit-Policy`` and ``RateLimit``."""
+    return {"RateLimit-Policy": policy.text, "RateLimit": state(taken, policy)}
+
+
+def state(taken: Taken, policy: Policy) -> str:
+    """Return the value of ``RateLimit``."""
     states = []
-    for i, (used, wait, reset, _) in enumerate(taken.readings):
-        left = max(taken.quotas[i].limit.amount - used, 0)
-        states.append(f'"{policy.names[i]}";r={left};t={seconds(wait or reset)}')
-    return {"RateLimit-Policy": policy.text, "RateLimit": ", ".join(states)}
+    for name, quota, (used, wait, reset, _) in zip(
+        policy.names, taken.quotas, taken.readings, strict=True
+    ):
+        left = quota.limit.amount - used
+        # Rounded up, as `seconds` does it; written out, for this is in every response.
+        states.append(f'"{name}";r={max(left, 0)};t={-(-(wait or reset) // 1000)}')
+    return ", ".join(states)
 
 
 def slowapi_headers(taken: Taken, *, now: datetime) -> dict[str, str]:
@@ -67,12 +80,20 @@ def slowapi_headers(taken: Taken, *, now: datetime) -> dict[str, str]:
     }
 
 
-def queue_headers(scope: MutableMapping[str, Any], headers: Iterable[tuple[str, str]]) -> None:
+def queue_headers(scope: MutableMapping[str, Any], headers: Iterable[RawHeader]) -> None:
     """Queue headers for the response to this request."""
-    queue = cast("list[RawHeader]", scope.setdefault(QUEUE, []))
-    for name, value in headers:
-        raw = _RAW_NAMES.get(name) or name.lower().encode("ascii")
-        queue.append((raw, value.encode("latin-1")))
+    queue = scope.get(QUEUE)
+    if queue is None:
+        scope[QUEUE] = [*headers]
+    else:
+        queue.extend(headers)
+
+
+def raw_headers(headers: Mapping[str, str]) -> list[RawHeader]:
+    """Return headers as they go out."""
+    return [
+        (name.lower().encode("ascii"), text.encode("latin-1")) for name, text in headers.items()
+    ]
 
 
 def with_queued_headers(

@@ -217,7 +217,7 @@ class RateLimiter:
             "strategy": self._strategy,
         }
 
-    def _quotas(self, rate: str, *, key: str, bucket: str) -> list[Quota]:
+    def _quotas(self, rate: str, *, key: str, bucket: str) -> tuple[Quota, ...]:
         return self._counting.quotas(parse_limits(rate), key=plain_key(key), bucket=bucket)
 
 

@@ -5,9 +5,8 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar
 
 from piccolo_fastapi_auth.errors import TemporarilyUnavailableError
 from piccolo_fastapi_auth.rate_limits.breaker import CircuitBreaker
@@ -22,8 +21,7 @@ T = TypeVar("T")
 logger: Final = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):  # quicker to make than a frozen dataclass, and made for each request
     """The answer to a hit: whether it is allowed, and what each of its counters says."""
 
     allowed: bool
@@ -86,7 +84,7 @@ class CounterService:
                 return Taken(answer[0], asked, tuple(answer[1]), cost, in_memory=False)
             self._refuse_if(on_store_failure)
         allowed, readings = self.memory.take(self.strategy, asked, cost=cost, commit=commit)
-        return Taken(allowed, asked, tuple(readings), cost, in_memory=True)
+        return Taken(allowed, asked, readings, cost, True)  # noqa: FBT003 - names cost as much as the rest
 
     async def give_back(self, taken: Taken) -> None:
         """Undo a hit that was allowed. If the store is down just now, the hit stays counted."""

@@ -57,25 +57,27 @@ class BoundedStore:
         self._queues = _new_queues()
         self._latest = 0
         self._set_back = 0
+        self._soonest = 0  # no counter expires in a second before this one
 
     def __len__(self) -> int:
         return len(self._windows)
 
     def take(
         self, strategy: Strategy, quotas: Sequence[Quota], *, cost: int = 1, commit: bool = True
-    ) -> tuple[bool, list[Reading]]:
+    ) -> tuple[bool, tuple[Reading, ...]]:
         """Count a hit on all ``quotas``, or on none if one of them refuses; then read them all."""
         with self._mutex:
             now = self._now()
-            self._sweep(now)
+            if now >= self._soonest * 1000:
+                self._sweep(now)
             if commit and len(quotas) == 1:
                 allowed, reading = self._hit(now, strategy, quotas[0], cost)
-                return allowed, [reading]
-            readings = [self._look(now, strategy, quota, cost) for quota in quotas]
+                return allowed, (reading,)
+            readings = tuple([self._look(now, strategy, quota, cost) for quota in quotas])
             if any(reading.wait for reading in readings):
                 return False, readings
             if commit:
-                readings = [self._hit(now, strategy, quota, cost)[1] for quota in quotas]
+                readings = tuple([self._hit(now, strategy, quota, cost)[1] for quota in quotas])
             return True, readings
 
     def give_back(
@@ -169,7 +171,7 @@ class BoundedStore:
         if window is None:
             window = WINDOWS[strategy]()
         allowed, reading = window.hit(now, limit.amount, length, cost)
-        if allowed and cost:
+        if allowed and cost and not window.is_filed(limit.amount, length):
             self._file(key, window, limit.amount, length)
         return allowed, reading
 
@@ -186,6 +188,7 @@ class BoundedStore:
         elif len(self._windows) >= self._capacity:
             self._evict()
         window.filed_under, window.rank = second, rank
+        self._soonest = min(self._soonest, second)
         self._windows[key] = window
         self._queues[rank].add(second, key)
 
@@ -196,6 +199,8 @@ class BoundedStore:
                 for _ in range(_SWEPT_PER_HIT):
                     if (key := queue.pop(until=second)) is not None:
                         del self._windows[key]
+        # Seconds of a queue whose keys all moved on may be earlier than any key: then this runs once for nothing.
+        self._soonest = min((q.seconds[0] for q in self._queues if q.seconds), default=second + 1)
 
     def _evict(self) -> None:
         for queue in self._queues:

@@ -40,7 +40,7 @@ from piccolo_fastapi_auth.users.user import AuthUser
 UserT = TypeVar("UserT", bound=AuthUser)
 
 _PRECISION = timedelta(seconds=1)  # of times in a token
-VARY = ("Vary", "Authorization, Cookie, Origin")
+VARY = (b"vary", b"Authorization, Cookie, Origin")
 
 
 class Keys(Protocol[UserT]):
