@@ -15,12 +15,12 @@ NOT_LOADED: Final = {
     "coredis",
     "dns",
     "ecdsa",
+    "httpx",
     "redis",
     "uvicorn",
     "valkey",
     "zxcvbn",
 }
-# httpx is still loaded, by issuer_keys, although only applications with an external issuer need it.
 # segno and jinja2 stay: a plain `Auth()` offers authenticator apps, whose codes segno draws, and reads its mail
 # templates when it is made; loading either in the first request that needs it would hold up the event loop.
 
