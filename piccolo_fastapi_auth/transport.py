@@ -103,11 +103,10 @@ class Transport:
 
         Starlette also strips spaces and undoes quotes and escapes: one token would have many spellings.
         """
-        pairs = [
-            pair.lstrip().partition("=")
-            for line in connection.headers.getlist("cookie")
-            for pair in line.split(";")
-        ]
+        lines = connection.headers.getlist("cookie")
+        if not lines:
+            return None
+        pairs = [pair.lstrip().partition("=") for line in lines for pair in line.split(";")]
         return next((value for name, _, value in reversed(pairs) if name == self._cookie), None)
 
     def caller(self, connection: HTTPConnection) -> Caller:

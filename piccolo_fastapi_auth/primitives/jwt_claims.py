@@ -17,6 +17,8 @@ MAX_NAME_LENGTH = 255
 LAST_SECOND = 253_402_300_799  # the last one that a datetime can hold
 SCOPES = re.compile(r"(?:[!#-\[\]-~]+(?: [!#-\[\]-~]+)*)?")  # RFC 6749 section 3.3, or none at all
 
+CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
 
 @dataclass(frozen=True, slots=True)
 class AccessClaims:
@@ -129,7 +131,7 @@ def _actor(value: object) -> str:
 def _names(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise ValueError("not a list")  # noqa: TRY004  one exception type for all that is wrong
-    return tuple(name(item) for item in value)
+    return tuple([name(item) for item in value])
 
 
 def _scopes(value: object) -> tuple[str, ...]:
@@ -139,7 +141,7 @@ def _scopes(value: object) -> tuple[str, ...]:
 
 
 def _session_id(value: object) -> UUID:
-    session_id = UUID(name(value))
-    if str(session_id) != value:  # UUID() also reads braces, upper case and urn:uuid:
+    # Not by UUID() alone: it also reads braces, upper case and urn:uuid:
+    if not isinstance(value, str) or not CANONICAL_UUID.fullmatch(value):
         raise ValueError("not a canonical UUID")
-    return session_id
+    return UUID(value)
