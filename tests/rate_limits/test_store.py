@@ -46,6 +46,21 @@ def test_a_million_keys_stay_within_the_capacity(clock: FrozenClock) -> None:
     assert resident_bytes() - before < 20_000_000
 
 
+def test_a_short_limit_is_cleaned_up_beside_a_long_one(clock: FrozenClock) -> None:
+    """NET-3: the store knows when it next has something to drop, also when that comes closer."""
+    store = BoundedStore(clock=clock)
+    second, day = parse_limits("5/second")[0], parse_limits("5/day")[0]
+    store.take(SLIDING, [Quota("long", day)])
+    clock.move(1)
+    store.take(SLIDING, [Quota("long", day)])  # looks for what has expired: nothing for a day
+    store.take(SLIDING, [Quota("short", second)])
+    clock.move(4)
+
+    store.take(SLIDING, [Quota("long", day)])
+
+    assert len(store) == 1
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_expired_counters_go_as_traffic_goes_on(strategy: Strategy, clock: FrozenClock) -> None:
     """NET-3: no timer, and still nothing stays for ever."""
