@@ -173,7 +173,7 @@ def seen(answer: Response) -> tuple[int, object]:
 async def test_what_belongs_to_somebody_else_is_not_found(app: FastAPI, scene: Scene) -> None:
     """AUZ-2: on every operation that names a thing: 404 as for what nobody has, or 403 without a look; nothing is touched."""
     before, walked = await scene.hers(), 0
-    for operation in operations_of(app):
+    for operation in operations_of(app.openapi()):
         in_path, in_body = named_by(operation)
         if not in_path and not in_body:
             continue
@@ -203,7 +203,7 @@ async def test_an_administrator_reaches_a_thing_under_its_owner_only(
     await auth.roles.grant(scene.bob.id, await auth.roles.named("staff"))
     before, (client, _), walked = await scene.hers(), scene.ways["cookie"], 0
     ids = {**scene.ids, "user_id": [str((await sign_up("carol")).id)]}
-    for operation in operations_of(app):
+    for operation in operations_of(app.openapi()):
         in_path, _ = named_by(operation)
         if "user_id" not in in_path:
             continue
@@ -222,7 +222,7 @@ async def test_what_is_listed_is_ones_own(app: FastAPI, scene: Scene) -> None:
     """AUZ-2: no list and no view shows anything of somebody else, whatever is asked for; its parameters are all known."""
     hers = [one for name in ("session_id", "method_id", "key_id") for one in scene.ids[name]]
     walked = 0
-    for operation in operations_of(app):
+    for operation in operations_of(app.openapi()):
         asked = [one.name for one in operation.query if one.name not in NO_IDS]
         if operation.method != "get" or operation.path_parameters:
             assert not asked, operation.label
@@ -239,7 +239,7 @@ async def test_what_is_listed_is_ones_own(app: FastAPI, scene: Scene) -> None:
 
 async def test_made_up_ids_are_not_found(app: FastAPI, scene: Scene) -> None:
     """AUZ-2: whatever the document allows: refused, never a success and never an error of ours."""
-    for operation in operations_of(app):
+    for operation in operations_of(app.openapi()):
         in_path, in_body = named_by(operation)
         if not in_path and not in_body:
             continue
