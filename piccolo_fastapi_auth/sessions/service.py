@@ -308,8 +308,8 @@ class SessionService(SessionEnds, Generic[UserT]):
         now, table, trusted = self._clock(), AuthSession, AuthTrustedDevice
         spared = trusted.select(trusted.session).where(trusted.expires_at > now)
         ended = (table.expires_at <= now) | (table.last_seen_at <= self.find.idle_since(now))
-        ended &= table.id.not_in(spared)
-        return await self._database.delete_some(table, table.id, ended, most=most)
+        dead = ended & table.id.not_in(spared)
+        return await self._database.delete_some(table, table.id, dead, most=most)
 
     def _live(self, now: datetime) -> list[Combinable]:
         """Return the conditions of a session that has not ended by itself."""
