@@ -9,6 +9,7 @@ from starlette.requests import HTTPConnection
 
 from piccolo_fastapi_auth.api_keys.service import ApiKeyService
 from piccolo_fastapi_auth.audit.service import Events
+from piccolo_fastapi_auth.audit.telemetry import is_traced, put_span
 from piccolo_fastapi_auth.backends import AuthBackend, Backends
 from piccolo_fastapi_auth.breaches import BreachCheck
 from piccolo_fastapi_auth.caller import Caller
@@ -290,6 +291,18 @@ class CoreParts(Generic[UserT]):
     async def open(self) -> None:
         """Open what is fast when kept open."""
         await self.database.open()
+        if is_traced():
+            for owner, method, name in (
+                (self.login, "log_in", "auth.login"),
+                (self.login, "log_in_by_link", "auth.login"),
+                (self.login, "complete", "auth.login.second_factor"),
+                (self.sessions, "refresh", "auth.refresh"),
+                (self.users, "off_the_loop", "auth.hash"),
+                (self.sessions.find, "by_cookie", "auth.session"),
+                (self.sessions.find, "by_id", "auth.session"),
+                (self.api_keys, "authenticate", "auth.api_key"),
+            ):
+                put_span(owner, method, name=name)
 
     async def close(self) -> None:
         """Close what `open` opened, and what opened itself on first use."""
