@@ -26,6 +26,7 @@ from piccolo_fastapi_auth.current_user import (
     CurrentPrincipal,
     CurrentSession,
     CurrentUser,
+    Identify,
     Machine,
     OptionalUser,
     Public,
@@ -227,6 +228,7 @@ class Auth(Generic[UserT]):
         self.optional_user = OptionalUser(*self._guard_parts)
         self.current_session = CurrentSession(*self._guard_parts)
         self.principal = CurrentPrincipal(*self._guard_parts)
+        self.identify = Identify(*self._guard_parts)
 
     def require(
         self, *, mfa: bool = False, fresh: timedelta | None = None, verified: bool = False
@@ -294,14 +296,21 @@ class Auth(Generic[UserT]):
             ValueError: The rate is misspelt, or it was installed with other arguments before.
         """
         limit, excluded = self.limiter.global_limit(rate_limit), frozenset(excluded_paths)
-        options = {"auth": self, "rate_limit": limit, "excluded_paths": excluded}
+        options = {
+            "auth": self,
+            "rate_limit": limit,
+            "excluded_paths": excluded,
+            "identify": False,  # the guards do it, where a route has one
+        }
         installed: list[object] = getattr(app.state, "piccolo_fastapi_auth", [])
         if self in installed:
             if not any(middleware.kwargs == options for middleware in app.user_middleware):
                 raise ValueError("install() was called before, with other arguments")
             return
         app.state.piccolo_fastapi_auth = [*installed, self]
-        app.add_middleware(AuthMiddleware, auth=self, rate_limit=limit, excluded_paths=excluded)
+        app.add_middleware(
+            AuthMiddleware, auth=self, rate_limit=limit, excluded_paths=excluded, identify=False
+        )
         settings = self.settings
         describe(
             app,
