@@ -6,6 +6,7 @@ from piccolo_fastapi_auth.authenticated import Authenticated
 from piccolo_fastapi_auth.backends import AuthBackend
 from piccolo_fastapi_auth.errors import AuthError
 from piccolo_fastapi_auth.external_issuer import ExternalIssuer
+from piccolo_fastapi_auth.jwt_auth import JWTAuth
 from piccolo_fastapi_auth.mfa.methods.email_code import EmailCode
 from piccolo_fastapi_auth.mfa.methods.recovery_codes import RecoveryCodes
 from piccolo_fastapi_auth.mfa.methods.totp import Totp
@@ -26,6 +27,7 @@ __all__ = [
     "Authenticated",
     "EmailCode",
     "ExternalIssuer",
+    "JWTAuth",
     "Principal",
     "ProfileUpdate",
     "RateLimiter",

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from datetime import timedelta
 from typing import Generic
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
 from fastapi.security import APIKeyHeader
 from piccolo.engine.sqlite import SQLiteEngine
@@ -34,6 +34,7 @@ from piccolo_fastapi_auth.current_user import (
     SignedIn,
 )
 from piccolo_fastapi_auth.login.hooks import Hooks, LoginHooks, as_tuple
+from piccolo_fastapi_auth.login.jwt_router import GetTokenResponse, JwtLoginRoute
 from piccolo_fastapi_auth.mail.mailers import ConsoleMailer, Mailer
 from piccolo_fastapi_auth.mail.templates import Overrides
 from piccolo_fastapi_auth.mfa.method import MfaMethod
@@ -277,6 +278,20 @@ class Auth(Generic[UserT]):
             profile_schema=profile_schema,
         )
         self.router = together(self.routers, prefix=prefix)
+
+    def jwt_login(self, path: str, *, shape: GetTokenResponse | None = None) -> APIRouter:
+        """Return a router with one path, ``POST``, that answers a password or a refresh token with tokens; for `JWTAuth`."""
+        captcha = self._parts.captcha
+        router = new_router(marks=[path])
+        JwtLoginRoute(
+            transport=self.transport,
+            login=self._parts.login,
+            sessions=self.sessions,
+            handout=self._parts.handout,
+            human=None if captcha is None else CaptchaGuard(captcha, self.transport),
+            shape=shape,
+        ).add_to(router, path)
+        return router
 
     def install(
         self,
