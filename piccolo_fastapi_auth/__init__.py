@@ -12,6 +12,7 @@ from piccolo_fastapi_auth.mfa.methods.recovery_codes import RecoveryCodes
 from piccolo_fastapi_auth.mfa.methods.totp import Totp
 from piccolo_fastapi_auth.middleware import AuthMiddleware
 from piccolo_fastapi_auth.rate_limits.limiter import RateLimiter
+from piccolo_fastapi_auth.security_headers import SecurityHeadersMiddleware
 from piccolo_fastapi_auth.sessions.access_tokens import Principal
 from piccolo_fastapi_auth.sessions.records import Session
 from piccolo_fastapi_auth.settings import AuthSettings
@@ -32,6 +33,7 @@ __all__ = [
     "ProfileUpdate",
     "RateLimiter",
     "RecoveryCodes",
+    "SecurityHeadersMiddleware",
     "Session",
     "Totp",
     "User",
