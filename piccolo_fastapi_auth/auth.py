@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from datetime import timedelta
 from typing import Generic
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
 from fastapi.security import APIKeyHeader
 from piccolo.engine.sqlite import SQLiteEngine
@@ -26,6 +26,7 @@ from piccolo_fastapi_auth.current_user import (
     CurrentPrincipal,
     CurrentSession,
     CurrentUser,
+    Identify,
     Machine,
     OptionalUser,
     Public,
@@ -33,6 +34,7 @@ from piccolo_fastapi_auth.current_user import (
     SignedIn,
 )
 from piccolo_fastapi_auth.login.hooks import Hooks, LoginHooks, as_tuple
+from piccolo_fastapi_auth.login.jwt_router import GetTokenResponse, JwtLoginRoute
 from piccolo_fastapi_auth.mail.mailers import ConsoleMailer, Mailer
 from piccolo_fastapi_auth.mail.templates import Overrides
 from piccolo_fastapi_auth.mfa.method import MfaMethod
@@ -227,6 +229,7 @@ class Auth(Generic[UserT]):
         self.optional_user = OptionalUser(*self._guard_parts)
         self.current_session = CurrentSession(*self._guard_parts)
         self.principal = CurrentPrincipal(*self._guard_parts)
+        self.identify = Identify(*self._guard_parts)
 
     def require(
         self, *, mfa: bool = False, fresh: timedelta | None = None, verified: bool = False
@@ -276,6 +279,20 @@ class Auth(Generic[UserT]):
         )
         self.router = together(self.routers, prefix=prefix)
 
+    def jwt_login(self, path: str, *, shape: GetTokenResponse | None = None) -> APIRouter:
+        """Return a router with one path, ``POST``, that answers a password or a refresh token with tokens; for `JWTAuth`."""
+        captcha = self._parts.captcha
+        router = new_router(marks=[path])
+        JwtLoginRoute(
+            transport=self.transport,
+            login=self._parts.login,
+            sessions=self.sessions,
+            handout=self._parts.handout,
+            human=None if captcha is None else CaptchaGuard(captcha, self.transport),
+            shape=shape,
+        ).add_to(router, path)
+        return router
+
     def install(
         self,
         app: FastAPI,
@@ -294,14 +311,21 @@ class Auth(Generic[UserT]):
             ValueError: The rate is misspelt, or it was installed with other arguments before.
         """
         limit, excluded = self.limiter.global_limit(rate_limit), frozenset(excluded_paths)
-        options = {"auth": self, "rate_limit": limit, "excluded_paths": excluded}
+        options = {
+            "auth": self,
+            "rate_limit": limit,
+            "excluded_paths": excluded,
+            "identify": False,  # the guards do it, where a route has one
+        }
         installed: list[object] = getattr(app.state, "piccolo_fastapi_auth", [])
         if self in installed:
             if not any(middleware.kwargs == options for middleware in app.user_middleware):
                 raise ValueError("install() was called before, with other arguments")
             return
         app.state.piccolo_fastapi_auth = [*installed, self]
-        app.add_middleware(AuthMiddleware, auth=self, rate_limit=limit, excluded_paths=excluded)
+        app.add_middleware(
+            AuthMiddleware, auth=self, rate_limit=limit, excluded_paths=excluded, identify=False
+        )
         settings = self.settings
         describe(
             app,

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar, cast
+from uuid import UUID
 
 from starlette.requests import HTTPConnection
 
@@ -158,6 +159,7 @@ class CoreParts(Generic[UserT]):
             table,
             settings,
             hold=self.users.hold,
+            is_live=self._is_live,
             events=self.events,
             clock=clock,
         )
@@ -281,6 +283,9 @@ class CoreParts(Generic[UserT]):
             assurance=self.assurance,
             clock=self.clock,
         )
+
+    async def _is_live(self, session_id: UUID) -> bool:
+        return await self.sessions.find.by_id(session_id, now=self.clock()) is not None
 
     async def _lacks_address(self, user_id: object) -> bool:
         """Say whether a person must prove their address before they log in."""

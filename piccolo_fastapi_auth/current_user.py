@@ -152,6 +152,19 @@ class Machine(_Guard[UserT]):
         await super()._check(found)
 
 
+class Identify(_Guard[UserT]):
+    """Who asks, for ``AuthMiddleware``; whoever it lets in, `CurrentUser` would."""
+
+    async def __call__(self, connection: HTTPConnection) -> tuple[UserT | str, tuple[str, ...]]:
+        """Return the person, or the name of a machine, and the scopes; or refuse."""
+        found = await self._admitted(connection, ())
+        with unavailable_when_broken():
+            scopes = await self.authenticator.scopes(connection, found)
+        if found.user is None:
+            return found.credential_id or found.transport, scopes
+        return found.user, scopes
+
+
 @dataclass(frozen=True, eq=True)
 class Require(_Guard[UserT]):
     """The person behind the request, when the log-in and the account are good enough (RFC 9470)."""

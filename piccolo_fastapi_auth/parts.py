@@ -61,7 +61,7 @@ class Parts(CoreParts[UserT]):
         self.accounts = AccountService(
             settings, database=self.database, users=self.users, sessions=self.sessions, prover=self.prover,
             gate=self.gate, links=self.account_links, outbox=self.outbox, events=self.events,
-            breaches=self.breach_check,
+            end_keys=self.api_keys.end_all, breaches=self.breach_check,
         )  # fmt: skip
 
     def _build_account_flows(self) -> None:
@@ -76,7 +76,7 @@ class Parts(CoreParts[UserT]):
         self.recovery = PasswordRecovery(
             database=self.database, users=self.users, book=self.book, links=self.account_links,
             gate=self.mail_gate, ownership=self.ownership, accounts=self.accounts, sessions=self.sessions,
-            outbox=self.outbox, events=self.events,
+            outbox=self.outbox, events=self.events, end_keys=self.api_keys.end_all,
         )  # fmt: skip
         self.invitations = InvitationService(
             database=self.database, users=self.users, book=self.book, links=self.account_links,
@@ -115,4 +115,5 @@ class Parts(CoreParts[UserT]):
             sessions=self.sessions,
             tokens=self.one_time_tokens,
             events=self.events,
+            end_keys=self.api_keys.end_all,
         )

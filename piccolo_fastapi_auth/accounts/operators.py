@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Generic, TypeVar
 
+from piccolo_fastapi_auth.accounts.credentials import EndOfAll
 from piccolo_fastapi_auth.accounts.service import AccountService
 from piccolo_fastapi_auth.audit.event import Action
 from piccolo_fastapi_auth.audit.service import Events
@@ -29,6 +30,7 @@ class Operators(Generic[UserT]):
         sessions: SessionService[UserT],
         tokens: OneTimeTokens,
         events: Events,
+        end_keys: EndOfAll,
     ) -> None:
         self._database = database
         self._users = users
@@ -36,6 +38,7 @@ class Operators(Generic[UserT]):
         self._sessions = sessions
         self._tokens = tokens
         self._events = events
+        self._end_keys = end_keys
 
     async def create(
         self, *, username: str, email: str, password: str, more: Mapping[str, object]
@@ -87,6 +90,7 @@ class Operators(Generic[UserT]):
         async with self._database.atomic():
             await self._users.set_password(user_id, password_hash=password_hash)
             await self._end_everything(user_id)
+            await self._end_keys(user_id)
             await self._events.record("password.reset", user=user_id)
 
     async def clean(self, *, batch: int) -> Mapping[str, int]:

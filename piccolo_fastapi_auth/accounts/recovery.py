@@ -3,6 +3,7 @@
 import functools
 from typing import Generic, TypeVar
 
+from piccolo_fastapi_auth.accounts.credentials import EndOfAll
 from piccolo_fastapi_auth.accounts.links import RESET, AccountLinks
 from piccolo_fastapi_auth.accounts.mail_gate import MailGate
 from piccolo_fastapi_auth.accounts.ownership import Ownership
@@ -36,6 +37,7 @@ class PasswordRecovery(Generic[UserT]):
         sessions: SessionService[UserT],
         outbox: Outbox,
         events: Events,
+        end_keys: EndOfAll,
     ) -> None:
         self._events = events
         self._database = database
@@ -47,6 +49,7 @@ class PasswordRecovery(Generic[UserT]):
         self._accounts = accounts
         self._sessions = sessions
         self._outbox = outbox
+        self._end_keys = end_keys
 
     async def forgot(self, address: str, caller: Caller) -> None:
         """Mail a link to choose a new password, if somebody has the address. The account stays as it is (RST-3)."""
@@ -78,7 +81,7 @@ class PasswordRecovery(Generic[UserT]):
         )
 
     async def reset(self, token: str, password: str) -> None:
-        """Set a new password and end every session, family, challenge and link (RST-4). It logs nobody in.
+        """Set a new password and end every session, family, challenge, link and API key (RST-4). It logs nobody in.
 
         Second factors stay, and are asked for at the next log-in (RST-5, ASVS 6.4.3); where the address was not
         proven before, they may be a stranger's and go.
@@ -101,5 +104,6 @@ class PasswordRecovery(Generic[UserT]):
             await self._book.prove(holder.user_id, holder.email)
             await self._links.end_open(holder.user_id)
             await self._sessions.end_all(holder.user_id)
+            await self._end_keys(holder.user_id)
             await self._events.record("password.reset", user=holder.user_id)
         self._outbox.post("password_changed", to=holder.email, values={})

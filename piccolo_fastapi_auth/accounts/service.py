@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Generic, TypeVar
 from uuid import UUID
 
+from piccolo_fastapi_auth.accounts.credentials import EndOfAll
 from piccolo_fastapi_auth.accounts.links import AccountLinks
 from piccolo_fastapi_auth.audit.service import Events
 from piccolo_fastapi_auth.breaches import BreachCheck
@@ -40,6 +41,7 @@ class AccountService(Generic[UserT]):
         links: AccountLinks[UserT],
         outbox: Outbox,
         events: Events,
+        end_keys: EndOfAll,
         breaches: BreachCheck | None = None,
     ) -> None:
         self._events = events
@@ -51,6 +53,7 @@ class AccountService(Generic[UserT]):
         self._gate = gate
         self._links = links
         self._outbox = outbox
+        self._end_keys = end_keys
         self._breaches = breaches
 
     async def register(self, *, username: str, email: str, password: str) -> object:
@@ -72,7 +75,7 @@ class AccountService(Generic[UserT]):
     async def change_password(
         self, identity: Identity[UserT], *, current: str, new: str, caller: Caller
     ) -> None:
-        """Change a password; every other session and every open link ends (ASVS 6.2.3, 7.4.3).
+        """Change a password; every other session, every open link and every API key ends (ASVS 6.2.3, 7.4.3).
 
         Raises:
             InvalidCredentialsError: The current password is wrong.
@@ -87,6 +90,7 @@ class AccountService(Generic[UserT]):
                 raise InvalidCredentialsError  # it was changed in this very moment
             ended = await self._sessions.end_all(session.user_id, but=session.id)
             await self._links.end_open(session.user_id)
+            await self._end_keys(session.user_id)
             await self._events.record(
                 "password.changed", user=session.user_id, detail={"sessions_ended": ended}
             )

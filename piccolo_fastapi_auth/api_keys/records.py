@@ -31,5 +31,6 @@ class Maker:
     """Who makes a key, by which log-in, and what that log-in may do."""
 
     user_id: object
+    session_id: UUID
     methods: tuple[str, ...]
     scopes: tuple[str, ...]

@@ -93,4 +93,6 @@ class ApiKeyRoutes(Generic[UserT]):
         """Take the owner from the session, never from the body."""
         identity = await self._authenticator.required(request)
         scopes = await self._authenticator.scopes(request, identity)
-        return Maker(identity.session.user_id, identity.session.methods, scopes)
+        return Maker(
+            identity.session.user_id, identity.session.id, identity.session.methods, scopes
+        )

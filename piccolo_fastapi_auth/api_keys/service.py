@@ -18,6 +18,7 @@ from piccolo_fastapi_auth.errors import (
     InvalidRequestError,
     InvalidTokenError,
     NotFoundError,
+    SessionExpiredError,
     TooManyKeysError,
 )
 from piccolo_fastapi_auth.primitives.clock import Clock
@@ -44,6 +45,7 @@ class ApiKeyService(Generic[UserT]):
         settings: AuthSettings,
         *,
         hold: Callable[[object], Awaitable[None]],
+        is_live: Callable[[UUID], Awaitable[bool]],
         events: Events,
         clock: Clock,
     ) -> None:
@@ -51,6 +53,7 @@ class ApiKeyService(Generic[UserT]):
         self._database = database
         self._settings = settings
         self._hold = hold
+        self._is_live = is_live
         self._clock = clock
         self._person = JoinedUser(user_table, owner=AuthApiKey.user)
         columns = ("id", "scopes", "methods", "expires_at", "last_used_at")
@@ -113,13 +116,14 @@ class ApiKeyService(Generic[UserT]):
         Raises:
             InvalidRequestError: ``expires_at`` is past, or more than ten years away.
             TooManyKeysError: The person has as many as anybody may have.
+            SessionExpiredError: The maker's session has just ended.
         """
         now = self._clock()
         ends = now + self._settings.api_key_lifetime if expires_at is None else expires_at
         if not now < ends <= now + LONGEST_LIFE:
             raise InvalidRequestError("expires_at must be in the future, within ten years.")
         async with self._database.atomic():
-            await self._hold(maker.user_id)  # of many at once each sees the keys of those before it
+            await self._enter(maker)  # of many at once each sees the keys of those before it
             table = AuthApiKey
             count = await table.count().where(
                 table.user == maker.user_id, table.expires_at > now, table.rolled_over_at.is_null()
@@ -127,6 +131,12 @@ class ApiKeyService(Generic[UserT]):
             if count >= self._settings.max_api_keys:
                 raise TooManyKeysError
             return await self._insert(maker, name=name, scopes=scopes, now=now, ends=ends)
+
+    async def _enter(self, maker: Maker) -> None:
+        """Hold the maker's row; what ends keys and sessions at once leaves no key of an ended session behind."""
+        await self._hold(maker.user_id)
+        if not await self._is_live(maker.session_id):
+            raise SessionExpiredError
 
     async def _insert(
         self, maker: Maker, *, name: str, scopes: Iterable[str], now: datetime, ends: datetime
@@ -156,10 +166,12 @@ class ApiKeyService(Generic[UserT]):
         Raises:
             AlreadyRolledOverError: It has one.
             NotFoundError: There is no such live key, or it is somebody else's.
+            SessionExpiredError: The maker's session has just ended.
         """
         now, table = self._clock(), AuthApiKey
         mine = (table.id == key_id) & (table.user == maker.user_id) & (table.expires_at > now)
         async with self._database.atomic():
+            await self._enter(maker)
             won = await self._database.write(
                 table.update({table.rolled_over_at: now})
                 .where(mine, table.rolled_over_at.is_null())
@@ -195,22 +207,22 @@ class ApiKeyService(Generic[UserT]):
     async def revoke(self, key_id: UUID, *, user_id: object) -> bool:
         """Revoke a person's key; return whether there was one."""
         table = AuthApiKey
-        return await self._revoke(table.id == key_id, table.user == user_id)
+        return bool(await self._revoke(table.id == key_id, table.user == user_id))
 
-    async def end_all(self, user_id: object) -> None:
-        """Revoke every key of a person."""
-        await self._database.write(AuthApiKey.delete().where(AuthApiKey.user == user_id))
+    async def end_all(self, user_id: object) -> int:
+        """Revoke every key of a person, each with its event; return how many."""
+        return await self._revoke(AuthApiKey.user == user_id)
 
     async def revoke_presented(self, text: str) -> bool:
         """Revoke the key whose text this is (RFC 7009); return whether there was one."""
         presented, table = keys.parse(text), AuthApiKey
         if presented is None:
             return False
-        return await self._revoke(
-            table.id == presented.id, table.secret_hash == presented.secret_hash
+        return bool(
+            await self._revoke(table.id == presented.id, table.secret_hash == presented.secret_hash)
         )
 
-    async def _revoke(self, *conditions: Combinable) -> bool:
+    async def _revoke(self, *conditions: Combinable) -> int:
         table = AuthApiKey
         async with self._database.atomic():
             gone = await self._database.write(
@@ -219,7 +231,7 @@ class ApiKeyService(Generic[UserT]):
             for row in gone:
                 detail = {"api_key": row["id"]}
                 await self._events.record("api_key.revoked", user=row["user"], detail=detail)
-        return bool(gone)
+        return len(gone)
 
 
 _SHOWN = (

@@ -95,7 +95,10 @@ class Authenticator(Generic[UserT]):
             if found is None:
                 return None
             memo["found"] = found
-        return memo["found"]
+        if isinstance(known := memo["found"], Identity):
+            # Each time: who was looked up before one of our routes was reached is noted there, too.
+            self._note(connection, known.session)
+        return known
 
     def credential(self, connection: HTTPConnection) -> Credential | None:
         """Return the credential that came; whatever is answered now depends on it, and no cache may forget that.
@@ -127,7 +130,6 @@ class Authenticator(Generic[UserT]):
             await self.check_origin(connection)
             found = await self._by_cookie(credential)
         await self._sessions.touch(found.session)
-        self._note(connection, found.session)
         return found
 
     def _note(self, connection: HTTPConnection, session: Session) -> None:

@@ -62,6 +62,21 @@ class AuthUser(BaseUser, tablename="piccolo_user"):
         user.__dict__.update(values, password="", _exists_in_db=True, _was_created=None)
         return user
 
+    @property
+    def is_authenticated(self) -> bool:
+        """Yes: Starlette asks it of ``request.user``, as of one that is nobody."""
+        return True
+
+    @property
+    def display_name(self) -> str:
+        """The username, by the name that Starlette gives it."""
+        return self.username
+
+    @property
+    def identity(self) -> str:
+        """The primary key as text, by the name that Starlette gives it."""
+        return str(getattr(self, self._meta.primary_key._meta.name))
+
     def __str__(self) -> str:
         return repr(self)  # Piccolo's own shows every value, the hash too
 

@@ -14,6 +14,7 @@ from piccolo_fastapi_auth.sessions.tables import AuthSession
 from piccolo_fastapi_auth.testing import FrozenClock
 from piccolo_fastapi_auth.users.tables import AuthAccount
 from tests.accounts.helpers import NEW_PASSWORD, Post
+from tests.api_keys.helpers import by_header, make_key
 from tests.fixtures import (
     ORIGIN,
     PASSWORD,
@@ -53,6 +54,7 @@ async def test_a_reset_ends_everything_and_logs_nobody_in(
     other, stranger = new_browser(), new_browser()
     tokens = await get_tokens(other, alice)
     await log_in(other, alice)
+    key = by_header((await make_key(other))["key"])
     token = await reset_token(stranger, alice, post)
 
     answer = await stranger.post(
@@ -63,7 +65,8 @@ async def test_a_reset_ends_everything_and_logs_nobody_in(
     assert await AuthSession.count() == 0
     for browser in (client, other):
         assert (await browser.get("/user")).status_code == 401
-    assert (await new_browser().get("/user", headers=bearer(tokens))).status_code == 401
+    for headers in (bearer(tokens), key):
+        assert (await new_browser().get("/user", headers=headers)).status_code == 401
     assert (await refresh(stranger, tokens["refresh_token"])).status_code == 401
     old = {"username": alice.username, "password": PASSWORD}
     assert (await stranger.post("/auth/login", json=old)).status_code == 401

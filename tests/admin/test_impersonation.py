@@ -5,13 +5,13 @@ from typing import Annotated
 
 import pytest
 from fastapi import Depends, FastAPI
-from httpx import AsyncClient
+from httpx import ASGITransport, AsyncClient
 
-from piccolo_fastapi_auth import Auth, Principal, User
+from piccolo_fastapi_auth import Auth, AuthMiddleware, Principal, User
 from piccolo_fastapi_auth.testing import FrozenClock
 from piccolo_fastapi_auth.users.scopes import ADMIN, IMPERSONATE
 from tests.admin.conftest import LogIn
-from tests.fixtures import Browsers, People, Person, bearer, code_of, get_tokens, log_in
+from tests.fixtures import ORIGIN, Browsers, People, Person, bearer, code_of, get_tokens, log_in
 
 SAFE = {"GET", "HEAD", "OPTIONS"}
 # Which need no session: they end one, or begin one with a password.
@@ -101,6 +101,25 @@ async def test_whoever_acts_changes_no_credential(
     assert (await root.post("/user")).status_code == 200  # the application's own routes are open
     for path in ("/fresh", "/mfa"):  # but for those that want the person to be there
         assert code_of(await root.get(path)) == "impersonating"
+
+
+@pytest.mark.parametrize("way", ["limit", "AuthMiddleware"])
+async def test_whoever_acts_is_known_however_early(
+    auth: Auth[User], admin: Person, alice: Person, way: str
+) -> None:
+    """A middleware that looks up who it is, before one of our routes does, opens none of them."""
+    app = FastAPI()
+    app.include_router(auth.router)
+    if way == "limit":
+        auth.install(app, rate_limit=auth.rate_limit("99/minute", key="session"))
+    else:
+        app.add_middleware(AuthMiddleware, auth=auth, on_unauthenticated="pass")
+    async with AsyncClient(transport=ASGITransport(app), base_url=ORIGIN) as root:
+        await log_in(root, admin)
+        await start(root, alice)
+        refused = await root.patch("/auth/me", json={"first_name": "Al"})
+
+    assert (refused.status_code, code_of(refused)) == (403, "impersonating")
 
 
 async def test_peers_are_out_of_reach(

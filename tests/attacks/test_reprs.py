@@ -30,6 +30,7 @@ from piccolo_fastapi_auth.api_keys.keys import Presented
 from piccolo_fastapi_auth.api_keys.records import ApiKey, NewKey
 from piccolo_fastapi_auth.api_keys.schemas import NewApiKey
 from piccolo_fastapi_auth.caller import Caller
+from piccolo_fastapi_auth.login.jwt_router import JwtLoginBody
 from piccolo_fastapi_auth.login.schemas import LoginBody, VerifyBody
 from piccolo_fastapi_auth.login.service import Attempt, LoggedIn
 from piccolo_fastapi_auth.mfa.challenge import Wanted
@@ -115,6 +116,7 @@ HOLDERS: Final[dict[str, Callable[[], object]]] = {
     ),
     "Auth": lambda: vars(Auth(AuthSettings(secret_keys=[SecretStr(LONG)]))),
     "User": lambda: User(username="alice", password=MARK),
+    "JwtLoginBody": lambda: JwtLoginBody(username="alice", password=SecretStr(MARK), mfa_code=MARK),
     "LoginBody": lambda: LoginBody(username="alice", password=SecretStr(MARK)),
     "RegisterBody": lambda: RegisterBody(
         username="a", email="a@example.com", password=SecretStr(MARK), invitation=MARK

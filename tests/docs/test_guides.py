@@ -144,7 +144,7 @@ def test_rotating_the_secret_key(folder: Folder) -> None:
 @pytest.mark.parametrize(
     "page",
     [
-        "accounts", "api-keys", "audit", "behind-a-browser", "external-issuer", "mail", "mfa",
+        "accounts", "any-asgi-app", "api-keys", "audit", "behind-a-browser", "external-issuer", "mail", "mfa",
         "new-second-factor", "rate-limits", "roles-and-admin",
     ],
 )  # fmt: skip
@@ -164,7 +164,7 @@ def test_no_page_with_python_is_left_out() -> None:
     """A new how-to page gets a test here."""
     tried = {"tutorial", "custom-user-table", "testing-your-app", "behind-a-browser", "rate-limits"}
     tried |= {"accounts", "api-keys", "external-issuer", "mail", "mfa", "new-second-factor"}
-    tried |= {"audit", "roles-and-admin"}
+    tried |= {"audit", "roles-and-admin", "any-asgi-app"}
     with_python = {
         page.stem
         for page in Path(DOCS).rglob("*.md")
