@@ -9,14 +9,20 @@ import sys
 import textwrap
 from datetime import datetime
 from pathlib import Path
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
+from piccolo.columns import UUID
 from piccolo_api.encryption.providers import XChaCha20Provider
 
-from piccolo_fastapi_auth import Auth, User
+from piccolo_fastapi_auth import Auth, AuthUser, User
+from piccolo_fastapi_auth.api_keys.moved import MovedKeys
+from piccolo_fastapi_auth.mfa.moved import MovedFactors
 from piccolo_fastapi_auth.moving.decryption import NotDecryptedError, decryption
 from piccolo_fastapi_auth.moving.movers import SessionMover
+from piccolo_fastapi_auth.moving.progress import progress_bar
+from piccolo_fastapi_auth.moving.service import PiccoloApiImport
 from piccolo_fastapi_auth.sessions.moved import MovedSessions
 from piccolo_fastapi_auth.testing import FrozenClock
 from tests.accounts.test_operators import CONFIGURATION, PROGRAM
@@ -142,3 +148,47 @@ async def test_a_time_that_has_a_zone_keeps_it(auth: Auth[User], clock: FrozenCl
 
     assert mover._moment(clock()) == clock()
     assert mover._moment(local(clock()).replace(tzinfo=ZoneInfo("Asia/Tokyo"))) == clock()
+
+
+def test_progress_is_shown_at_a_terminal_only(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pipe gets nothing of it, and neither does somebody without rich."""
+    with progress_bar() as show:
+        show("sessions", 1000, 2000)
+    assert capsys.readouterr() == ("", "")
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress_bar() as show:
+        show("sessions", 1000, 2000)
+        show("sessions", 2000, 2000)
+    assert "2000/2000" in capsys.readouterr().err
+
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    with progress_bar() as show:
+        show("sessions", 1000, 2000)
+    assert capsys.readouterr() == ("", "")
+
+
+class Member(AuthUser, tablename="member"):
+    """Somebody whose key is a UUID."""
+
+    id = UUID(primary_key=True)  # type: ignore[assignment] # Piccolo says that it is a number
+
+
+async def test_people_are_found_by_any_kind_of_key(auth: Auth[User]) -> None:
+    """An old table without a foreign key may have written it as text; what cannot be a key is nobody's."""
+    parts = auth._parts
+    members = PiccoloApiImport(
+        parts.database,
+        Member,
+        sessions=MovedSessions(parts.database, auth.settings, clock=auth.clock),
+        keys=MovedKeys(parts.database, auth.settings, clock=auth.clock),
+        factors=MovedFactors(parts.database, parts.states),
+        clock=auth.clock,
+    )
+    key = uuid4()
+
+    assert [auth.moving._as_key(one) for one in (7, "7", "x", None)] == [7, 7, None, None]
+    assert [members._as_key(one) for one in (key, str(key), 7, None)] == [key, key, None, None]
