@@ -4,6 +4,7 @@
 #   make check   format, lint, import contracts, types
 #   make docs    the documentation, into site/
 #   make budget  record anew what a protected request may cost in calls
+#   make screenshots  take the pictures of the documentation anew, in Chromium
 #   make bench   the measurements, into docs/explanation/benchmarks.md (QUICK=1, PARTS="protected refresh")
 
 PY ?= python3
@@ -15,7 +16,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check docs bench budget clean
+.PHONY: help run test check docs bench budget screenshots clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -66,6 +67,10 @@ bench: .benchmarks/venv/.ok
 # What a protected request may cost, written down anew; look at the difference before committing it.
 budget: .venv/.ok
 	RECORD_BUDGET=1 $(BIN)/python -m pytest -q -n 0 tests/test_budget.py
+
+# The pictures of the documentation; look at them before committing.
+screenshots: .venv/.ok
+	RECORD_SCREENSHOTS=1 $(BIN)/python -m pytest -q -n 0 -m browser -k sqlite
 
 clean:
 	rm -rf .venv .benchmarks site dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

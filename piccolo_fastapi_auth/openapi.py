@@ -77,7 +77,11 @@ def _add_alternatives(
         schemes[name] = cast("object", jsonable_encoder(model, by_alias=True, exclude_none=True))
     of_sessions = [names.bearer, names.cookie]
     paths = cast("dict[str, dict[str, Json]]", schema.get("paths", {}))
-    has_problem = "ProblemResponse" in components.get("schemas", {})
+    schemas = components.get("schemas", {})
+    for name in [name for name in schemas if name.endswith("__routing__ProblemResponse")]:
+        # The application has a model of this name, so FastAPI gave both a long one; our references have the short.
+        schemas["ProblemResponse"] = {"$ref": f"#/components/schemas/{name}"}
+    has_problem = "ProblemResponse" in schemas
     for path, item in paths.items():
         for operation in item.values():
             is_ours = f"{prefix}/" in path and "auth" in cast(

@@ -65,10 +65,14 @@ class Problem(BaseModel):
 class ProblemResponse(BaseModel):
     """The body of every refusal."""
 
-    # For the document only. FastAPI makes a field of it for each status of each route: a third of the start.
-    model_config = ConfigDict(defer_build=True)
+    model_config = ConfigDict(defer_build=True)  # for the document only
 
     detail: Problem
+
+
+PROBLEM_CONTENT = {
+    "application/json": {"schema": {"$ref": f"#/components/schemas/{ProblemResponse.__name__}"}}
+}
 
 
 class InvalidInput(BaseModel):
@@ -192,10 +196,13 @@ def new_router(
 
     ``operations`` goes in front of the operation ids, so that two ``Auth`` objects in one document differ.
     """
+    # FastAPI makes a field of each model of each route, each time it is included: two thirds of the start. So one
+    # status has the model, which brings its schema into the document, and the others point at that.
     responses: dict[int | str, dict[str, object]] = {
-        status: {"model": ProblemResponse, "description": text}
+        status: {"content": PROBLEM_CONTENT, "description": text}
         for status, text in _REFUSALS.items()
     }
+    responses[400] = {"model": ProblemResponse, "description": _REFUSALS[400]}
     for status in (429, 503):
         responses[status]["headers"] = {
             "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}

@@ -1,11 +1,13 @@
 """The OpenAPI document: it says how to bring a credential, and what every refusal looks like."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
 import pytest
 from fastapi import Depends, FastAPI
+from pydantic import BaseModel
 
 from piccolo_fastapi_auth import Auth, AuthSettings, User
 from piccolo_fastapi_auth.users.scopes import OWN
@@ -185,3 +187,23 @@ def test_without_install_the_password_flow_is_still_there() -> None:
     assert [next(iter(one)) for one in offered] == [
         "api_v1_staff_password", "api_v1_staff_bearer", "api_v1_staff_cookie", "api_v1_staff_api_key",
     ]  # fmt: skip
+
+
+def test_every_reference_has_its_schema_beside_a_model_of_the_same_name() -> None:
+    """FastAPI renames both models when an application has one of ours; no reference dangles."""
+
+    class ProblemResponse(BaseModel):
+        """The application's own."""
+
+        title: str
+
+    auth = Auth(AuthSettings(secret_keys=[SECRET]), user_table=User)
+    app = make_app(auth)
+    app.get("/own", response_model=ProblemResponse)(lambda: None)
+
+    document = app.openapi()
+    names = re.findall(r'"\$ref": "#/components/schemas/([^"]+)"', json.dumps(document))
+
+    assert set(names) <= document["components"]["schemas"].keys()
+    assert "ProblemResponse" in names
+    assert sum(name.endswith("__ProblemResponse") for name in names) >= 2

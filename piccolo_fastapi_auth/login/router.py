@@ -130,10 +130,11 @@ class LoginRoutes(Generic[UserT]):
         username: Annotated[Identifier | None, Form()] = None,
         password: Annotated[Password | None, Form()] = None,
         scope: Annotated[Text, Form(max_length=2048)] = "",
-        refresh_token: Annotated[Text | None, Form(max_length=512)] = None,
+        # Empty, not null: Swagger UI fills in "string" for what has no default, and sends it.
+        refresh_token: Annotated[Text, Form(max_length=512)] = "",
         mfa_code: Annotated[
-            Text | None, Form(max_length=64, description="The second factor, where there is one.")
-        ] = None,
+            Text, Form(max_length=64, description="The second factor, where there is one.")
+        ] = "",
     ) -> Response:
         """Issue tokens for a password or for a refresh token (RFC 6749 sections 4.3 and 6)."""
         await refuse_repeated(request)
@@ -147,7 +148,7 @@ class LoginRoutes(Generic[UserT]):
                 scope=scope,
                 code=mfa_code,
             )
-        if grant_type == "refresh_token" and refresh_token is not None:
+        if grant_type == "refresh_token" and refresh_token:
             identity, successor = await self._sessions.refresh(refresh_token)
             return await self._handout.answer(identity, successor)
         if grant_type in {"password", "refresh_token"}:
@@ -155,7 +156,7 @@ class LoginRoutes(Generic[UserT]):
         raise UnsupportedGrantTypeError
 
     async def _password_grant(
-        self, request: Request, *, username: str, password: str, scope: str, code: str | None
+        self, request: Request, *, username: str, password: str, scope: str, code: str
     ) -> Response:
         asked = tuple(scope.split())
         if not set(asked) <= set(self._scopes.declared):
