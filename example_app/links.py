@@ -1,7 +1,7 @@
 """The links: anybody who is signed in reads, writers save, people remove their own and admins anybody's."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, HTTPException, Path
 from pydantic import BaseModel, Field, HttpUrl
@@ -9,7 +9,11 @@ from pydantic import BaseModel, Field, HttpUrl
 from example_app.auth import CurrentUser, Remover, Writer, auth
 from example_app.tables import Link, Tag
 
-router = APIRouter(prefix="/links", tags=["links"])
+# The names of the functions are the operation ids, so that generated clients have readable methods.
+router = APIRouter(
+    prefix="/links", tags=["links"], generate_unique_id_function=lambda route: route.name
+)
+NO_SUCH_LINK: Final[dict[int | str, dict[str, Any]]] = {404: {"description": "No such link."}}
 
 # What the columns can hold, so that bad input is refused before the database sees it.
 LinkId = Annotated[int, Path(ge=1, le=2**31 - 1)]
@@ -72,7 +76,7 @@ async def save_link(user: Writer, link: LinkIn) -> LinkOut:
     )
 
 
-@router.delete("/{link_id}", status_code=204)
+@router.delete("/{link_id}", status_code=204, responses=NO_SUCH_LINK)
 async def remove_own_link(user: Writer, link_id: LinkId) -> None:
     """Remove a link of one's own."""
     gone = (
@@ -82,7 +86,7 @@ async def remove_own_link(user: Writer, link_id: LinkId) -> None:
         raise HTTPException(404, "There is no such link of yours.")
 
 
-@router.delete("/{link_id}/by-admin", status_code=204)
+@router.delete("/{link_id}/by-admin", status_code=204, responses=NO_SUCH_LINK)
 async def remove_any_link(_: Remover, link_id: LinkId) -> None:
     """Remove anybody's link. For admins."""
     if not await Link.delete().where(Link.id == link_id).returning(Link.id):

@@ -102,7 +102,9 @@ def _describe_operation(
         responses = cast("dict[str, object]", operation.setdefault("responses", {}))
         content = {"application/json": {"schema": {"$ref": "#/components/schemas/ProblemResponse"}}}
         for status, text in (
+            ("400", "Two credentials at once, or a malformed one."),
             ("401", "No credential, or not a good one."),
             ("403", "The credential is not enough."),
+            ("503", "A store is down."),
         ):
             responses.setdefault(status, {"description": text, "content": content})

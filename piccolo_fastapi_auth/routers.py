@@ -99,8 +99,8 @@ def _add_accounts(
     claims = Claims(transport=parts.transport, authenticator=parts.authenticator)
     magic_links = parts.magic_links if parts.settings.magic_links else None
     RegistrationRoutes(
-        settings=parts.settings, transport=parts.transport, accounts=parts.accounts,
-        registration=parts.registration, invitations=parts.invitations, authenticator=parts.authenticator,
+        settings=parts.settings, transport=parts.transport, accounts=parts.accounts, users=parts.users,
+        scopes=parts.scopes, registration=parts.registration, invitations=parts.invitations, authenticator=parts.authenticator,
         guards=guards,
     ).add_to(router)  # fmt: skip
     AccountRoutes(

@@ -17,7 +17,8 @@ from piccolo_fastapi_auth.sessions.authenticator import Authenticator
 from piccolo_fastapi_auth.sessions.schemas import UserOut
 from piccolo_fastapi_auth.settings import AuthSettings
 from piccolo_fastapi_auth.transport import Transport
-from piccolo_fastapi_auth.users.service import canonical_address
+from piccolo_fastapi_auth.users.scopes import Scopes
+from piccolo_fastapi_auth.users.service import UserService, canonical_address
 from piccolo_fastapi_auth.users.user import AuthUser
 
 UserT = TypeVar("UserT", bound=AuthUser)
@@ -38,6 +39,8 @@ class RegistrationRoutes(Generic[UserT]):
         settings: AuthSettings,
         transport: Transport,
         accounts: AccountService[UserT],
+        users: UserService[UserT],
+        scopes: Scopes[UserT],
         registration: Registration[UserT],
         invitations: InvitationService[UserT],
         authenticator: Authenticator[UserT],
@@ -46,6 +49,8 @@ class RegistrationRoutes(Generic[UserT]):
         self._settings = settings
         self._transport = transport
         self._accounts = accounts
+        self._users = users
+        self._scopes = scopes
         self._registration = registration
         self._invitations = invitations
         self._authenticator = authenticator
@@ -74,7 +79,7 @@ class RegistrationRoutes(Generic[UserT]):
             user_id = await self._accounts.register(
                 username=body.username, email=body.email, password=password
             )
-            return _registered(user_id, body, verified=False)
+            return await self._registered(user_id, body, verified=False)
         cookie = await self._registration.apply(
             username=body.username,
             email=body.email,
@@ -93,7 +98,23 @@ class RegistrationRoutes(Generic[UserT]):
             email=body.email,
             password=body.password.get_secret_value(),
         )
-        return _registered(user_id, body, verified=True)
+        return await self._registered(user_id, body, verified=True)
+
+    async def _registered(self, user_id: object, body: RegisterBody, *, verified: bool) -> Response:
+        """Show the person as ``GET /auth/me`` will."""
+        made = await self._users.read(user_id)
+        user = UserOut.model_validate(
+            {
+                "id": user_id,
+                "username": body.username,
+                "email": canonical_address(body.email),
+                "first_name": made and made.first_name,
+                "last_name": made and made.last_name,
+                "email_verified": verified,
+                "scopes": () if made is None else await self._scopes.of(made),
+            }
+        )
+        return JSONResponse(Registered(user=user).model_dump(mode="json"), status_code=201)
 
     async def invite(self, request: Request, body: EmailBody) -> Accepted:
         """Invite an address to sign up. For superusers and whoever has the scope ``auth:admin``."""
@@ -103,18 +124,3 @@ class RegistrationRoutes(Generic[UserT]):
             raise InsufficientScopeError([ADMIN_SCOPE])
         await self._invitations.invite(identity.session.user_id, body.email)
         return Accepted()
-
-
-def _registered(user_id: object, body: RegisterBody, *, verified: bool) -> Response:
-    user = UserOut.model_validate(
-        {
-            "id": user_id,
-            "username": body.username,
-            "email": canonical_address(body.email),
-            "first_name": None,
-            "last_name": None,
-            "email_verified": verified,
-            "scopes": [],
-        }
-    )
-    return JSONResponse(Registered(user=user).model_dump(mode="json"), status_code=201)

@@ -1,7 +1,7 @@
 """What travels about people, to administrators."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal, TypeVar
 from uuid import UUID
 
@@ -73,6 +73,7 @@ class EventOut(BaseModel):
 
 def person_out(user: UserT) -> PersonOut:
     """Show a person."""
+    at: datetime | None = user.last_login
     return PersonOut(
         id=getattr(user, user._meta.primary_key._meta.name),
         username=user.username,
@@ -82,7 +83,7 @@ def person_out(user: UserT) -> PersonOut:
         active=user.active,
         admin=user.admin,
         superuser=user.superuser,
-        last_login=user.last_login,
+        last_login=None if at is None else at.replace(tzinfo=UTC),  # Piccolo's column is naive
     )
 
 

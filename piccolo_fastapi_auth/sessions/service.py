@@ -19,7 +19,7 @@ from piccolo_fastapi_auth.sessions import rotation
 from piccolo_fastapi_auth.sessions.ending import SessionEnds
 from piccolo_fastapi_auth.sessions.lookup import SessionLookup, primary_key, quoted, session_from
 from piccolo_fastapi_auth.sessions.records import Identity, RefreshState, Session, TransportName
-from piccolo_fastapi_auth.sessions.tables import AuthSession
+from piccolo_fastapi_auth.sessions.tables import AuthSession, AuthTrustedDevice
 from piccolo_fastapi_auth.settings import AuthSettings
 from piccolo_fastapi_auth.users.user import AuthUser
 
@@ -301,10 +301,15 @@ class SessionService(SessionEnds, Generic[UserT]):
             return None
 
     async def clean(self, *, most: int) -> int:
-        """Delete sessions that have ended by themselves, at most so many; return how many."""
-        now, table = self._clock(), AuthSession
+        """Delete sessions that have ended by themselves, at most so many; return how many.
+
+        But for those whose browser is trusted still: the trust would go with the row.
+        """
+        now, table, trusted = self._clock(), AuthSession, AuthTrustedDevice
+        spared = trusted.select(trusted.session).where(trusted.expires_at > now)
         ended = (table.expires_at <= now) | (table.last_seen_at <= self.find.idle_since(now))
-        return await self._database.delete_some(table, table.id, ended, most=most)
+        dead = ended & table.id.not_in(spared)
+        return await self._database.delete_some(table, table.id, dead, most=most)
 
     def _live(self, now: datetime) -> list[Combinable]:
         """Return the conditions of a session that has not ended by itself."""

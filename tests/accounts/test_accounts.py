@@ -49,6 +49,15 @@ async def test_a_weak_password_is_rejected_with_its_reason(
     assert password not in answer.text
 
 
+async def test_signing_up_shows_the_person_as_they_will_see_themselves(client: AsyncClient) -> None:
+    """The answer of sign-up is that of ``GET /auth/me``, scopes and all."""
+    made = (await client.post("/auth/register", json=_body())).json()["user"]
+
+    await log_in(client, Person(made["id"], "bob", "bob@example.com"))
+    assert made == (await client.get("/auth/me")).json()
+    assert made["scopes"] == ["posts:read"]
+
+
 @pytest.mark.parametrize("password", ["🔐" * 15, "kwyjibozzlefrobn", "my password is rather long"])
 async def test_a_good_password_needs_no_composition(client: AsyncClient, password: str) -> None:
     """PWD-1, PWD-2, PWD-3: fifteen of anything that is not on a list."""

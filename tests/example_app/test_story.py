@@ -83,9 +83,9 @@ def confirm(client: httpx.Client, begun: Json, tries: int = 2) -> tuple[httpx.Re
     return confirm(client, begun, tries - 1)  # a step ended just now
 
 
-def make_admin(database_url: str, name: str) -> None:
+def make_admin(database_url: str, name: str, column: str = "admin") -> None:
     """Do by hand what an owner of the site does."""
-    statement = f"UPDATE reader SET admin = true WHERE username = '{name}'"  # noqa: S608 - a name of this file
+    statement = f"UPDATE reader SET {column} = true WHERE username = '{name}'"  # noqa: S608 - a name of this file
     if database_url.startswith("sqlite:///"):
         with contextlib.closing(sqlite3.connect(database_url.removeprefix("sqlite:///"))) as file:
             file.execute(statement)

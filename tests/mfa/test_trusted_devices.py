@@ -71,6 +71,22 @@ async def test_a_trusted_browser_is_not_asked_again_for_thirty_days(
 
 
 @on()
+async def test_cleaning_up_ends_no_trust(
+    auth: Auth[User], stranger: AsyncClient, phone: Phone, clock: FrozenClock
+) -> None:
+    """A session that has ended by itself stays a row while its browser is trusted; then both are cleaned up."""
+    await trust(stranger, phone)
+    clock.move(timedelta(days=9))  # longer than a session may be idle
+    await auth.operators.clean(batch=100)
+
+    assert await is_spared(stranger)
+    assert await AuthTrustedDevice.count() == 1
+    clock.move(MONTH)
+    await auth.operators.clean(batch=100)
+    assert await AuthTrustedDevice.count() == await AuthSession.count() == 0
+
+
+@on()
 async def test_trust_raises_nothing(stranger: AsyncClient, phone: Phone) -> None:
     """MFA-6, MFA-8: the session says ``password``; where two factors are asked for, the code is still needed."""
     await trust(stranger, phone)

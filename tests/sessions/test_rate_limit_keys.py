@@ -65,6 +65,20 @@ async def statuses(path: str, *clients: AsyncClient) -> list[int]:
     return [(await client.get(path)).status_code for client in clients]
 
 
+async def test_an_api_key_counts_as_its_owner(
+    app: FastAPI, devices: dict[str, AsyncClient]
+) -> None:
+    """By user it shares the counter of the person's devices, wherever it comes from; by session it is one of its own."""
+    browser, _, bob = devices.values()
+    made = (await browser.post("/auth/api-keys", json={"name": "robot"})).json()["key"]
+
+    async with at(app, "203.0.113.9", **{"x-api-key": made}) as robot:
+        assert await statuses("/by-user", browser, robot, robot, browser) == [200, 200, 429, 429]
+        assert await statuses("/by-user", bob) == [200]
+        assert await statuses("/by-session", robot, robot, robot) == [200, 200, 429]
+        assert await statuses("/by-session", browser) == [200]
+
+
 async def test_a_user_is_one_caller_on_all_devices(devices: dict[str, AsyncClient]) -> None:
     """Cookie and token count together; somebody else at the same address does not."""
     browser, phone, bob = devices.values()
