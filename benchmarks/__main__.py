@@ -21,7 +21,7 @@ from benchmarks.report import ROOT, Findings, Run
 
 PARTS = (
     "protected", "look_up", "refresh", "totp", "event_loop", "login_timing", "forgot_timing", "rate_limits", "memory",
-    "start_up", "sockets",
+    "moving", "start_up", "sockets",
 )  # fmt: skip
 RESULTS = ROOT / ".benchmarks" / "results"
 QUICK_RESULTS = ROOT / ".benchmarks" / "quick"

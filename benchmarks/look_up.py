@@ -23,7 +23,7 @@ from piccolo_fastapi_auth.sessions.tables import AuthSession
 try:
     from piccolo_api.session_auth.tables import SessionsBase
 except ModuleNotFoundError:
-    SessionsBase = None
+    SessionsBase = None  # type: ignore[assignment, misc] # not installed: nothing to compare with
 
 SIZES = (1_000, 100_000, 1_000_000)
 QUICK_SIZES = (1_000, 20_000)

@@ -24,6 +24,7 @@ HEADINGS = {
     "forgot_timing": "What a clock tells about a forgotten password",
     "rate_limits": "Rate limits",
     "memory": "What a session and a counter weigh",
+    "moving": "Coming over from Piccolo API",
     "start_up": "Import and start",
     "sockets": "Over sockets",
 }

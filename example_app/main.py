@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from piccolo.engine import PostgresEngine
 from piccolo.table import create_db_tables
 
+from example_app.admin import admin_table, mount_admin
 from example_app.auth import auth
 from example_app.links import router as links
 from example_app.piccolo_conf import DB
@@ -35,7 +36,7 @@ async def _make_tables() -> None:
     for attempts_left in reversed(range(5)):
         try:
             await auth.create_tables()
-            await create_db_tables(Link, Tag, if_not_exists=True)
+            await create_db_tables(Link, Tag, *admin_table(), if_not_exists=True)
         except Exception:
             # PostgreSQL fails one of two workers that make the same table at once; the table is there then.
             if not attempts_left:
@@ -49,6 +50,7 @@ app = FastAPI(title="Reading list", lifespan=lifespan)
 app.include_router(links)
 app.include_router(auth.router)
 auth.install(app)
+mount_admin(app)
 
 
 @app.get("/", include_in_schema=False)

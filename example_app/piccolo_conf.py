@@ -1,6 +1,7 @@
 """Which database, and which Piccolo apps have migrations in it."""
 
 import os
+from importlib.util import find_spec
 
 from piccolo.conf.apps import AppRegistry
 from piccolo.engine import PostgresEngine, SQLiteEngine
@@ -15,4 +16,11 @@ DB = (
     )
 )
 
-APP_REGISTRY = AppRegistry(apps=["example_app.piccolo_app", "piccolo_fastapi_auth.piccolo_app"])
+APP_REGISTRY = AppRegistry(
+    apps=[
+        "example_app.piccolo_app",
+        "piccolo_fastapi_auth.piccolo_app",
+        # The sessions of Piccolo Admin, where it is installed.
+        *(["piccolo_api.session_auth.piccolo_app"] if find_spec("piccolo_admin") else []),
+    ]
+)

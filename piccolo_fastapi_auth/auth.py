@@ -162,6 +162,7 @@ class Auth(Generic[UserT]):
         self.mfa = self._parts.mfa
         self.mfa_flows = self._parts.mfa_flows
         self.operators = self._parts.operators
+        self.moving = self._parts.moving
 
     def rate_limit(
         self,

@@ -3,13 +3,18 @@
 import contextlib
 import getpass
 import importlib
+import os
 import secrets
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from piccolo_fastapi_auth.auth import Auth
 from piccolo_fastapi_auth.errors import AuthError
+from piccolo_fastapi_auth.moving.decryption import Decrypt, Encryption, decryption
+from piccolo_fastapi_auth.moving.progress import progress_bar
+from piccolo_fastapi_auth.moving.service import MOST_ROWS
 from piccolo_fastapi_auth.primitives.jwt_keys import Algorithm, load_keys, new_pem, public_pem
 from piccolo_fastapi_auth.route_audit import UNPROTECTED, audit_routes
 from piccolo_fastapi_auth.users.user_table import user_table
@@ -149,6 +154,61 @@ async def clean(batch: int = 1000) -> None:
         sys.exit("batch must be 1 or more")
     gone = await Auth().operators.clean(batch=batch)
     print(", ".join(f"{count} {kind}" for kind, count in gone.items()) + " deleted.")  # noqa: T201 - a command's answer
+
+
+async def import_piccolo_api(
+    timezone: str = "",
+    encryption: str = "plain",
+    key_env: str = "",
+    batch: int = 1000,
+    scopes: str = "",
+    **flags: bool,
+) -> None:
+    """Move sessions, tokens and authenticator apps of Piccolo API here; run it as often as you like.
+
+    With --dry-run it only says what it would do.
+
+    :param timezone: where its local times were written, such as Europe/Berlin; by default this machine's
+    :param encryption: plain, fernet or xchacha20: how it encrypted authenticator secrets
+    :param key_env: the environment variable that holds the key for that
+    :param batch: rows moved in one transaction
+    :param scopes: the most that moved tokens may do, separated by spaces
+    :param flags: --dry-run
+
+    """
+    # Piccolo makes a keyword of each option as it is spelled, and "dry-run" is no name of a parameter.
+    if unknown := flags.keys() - {"dry-run", "dry_run"}:
+        sys.exit(f"There is no option --{min(unknown)}.")
+    if not 1 <= batch <= MOST_ROWS:
+        sys.exit(f"batch must be 1 to {MOST_ROWS}")
+    zone, decrypt = _zone(timezone), _decryption(encryption, key_env)
+    with progress_bar() as progress:
+        reports = await Auth().moving.run(
+            zone=zone, decrypt=decrypt, scopes=scopes.split(), batch=batch, dry_run=bool(flags), progress=progress,
+        )  # fmt: skip
+    if flags:
+        print("Nothing was moved; without --dry-run:")  # noqa: T201 - a command's answer
+    for report in reports:
+        print("\n".join(report.lines()))  # noqa: T201 - as above
+
+
+def _zone(name: str) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name) if name else None
+    except (ZoneInfoNotFoundError, ValueError):
+        sys.exit(f"There is no time zone {name!r}.")
+
+
+def _decryption(encryption: str, key_env: str) -> Decrypt:
+    kinds: dict[str, Encryption] = {"plain": "plain", "fernet": "fernet", "xchacha20": "xchacha20"}
+    if encryption not in kinds:
+        sys.exit("Choose plain, fernet or xchacha20.")
+    if key_env and key_env not in os.environ:
+        sys.exit(f"The environment has no {key_env}.")
+    try:
+        return decryption(kinds[encryption], os.environ.get(key_env))
+    except ValueError as error:
+        sys.exit(f"{error}.".replace("].", "]"))
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from starlette.requests import HTTPConnection
 
+from piccolo_fastapi_auth.api_keys.moved_tokens import MovedTokens
 from piccolo_fastapi_auth.api_keys.service import ApiKeyService
 from piccolo_fastapi_auth.audit.service import Events
 from piccolo_fastapi_auth.audit.telemetry import is_traced, put_span
@@ -35,6 +36,7 @@ from piccolo_fastapi_auth.mfa.recovery import RecoveryService
 from piccolo_fastapi_auth.mfa.sending import SentCodes
 from piccolo_fastapi_auth.mfa.service import MfaService
 from piccolo_fastapi_auth.mfa.states import States
+from piccolo_fastapi_auth.moved_jwts import MovedJwts
 from piccolo_fastapi_auth.oauth.introspection import Introspector
 from piccolo_fastapi_auth.one_time_tokens.service import OneTimeTokens
 from piccolo_fastapi_auth.password_gate import PasswordGate
@@ -100,6 +102,7 @@ class CoreParts(Generic[UserT]):
             trusted_proxies=chosen.settings.trusted_proxies,
             clock=chosen.clock,
         )
+        self.user_table = chosen.user_table
         self.database = Database(chosen.user_table)
         self.events = Events(self.database, caller_of=self._caller_of, clock=chosen.clock)
         self.pool = HashPool(
@@ -163,7 +166,24 @@ class CoreParts(Generic[UserT]):
             events=self.events,
             clock=clock,
         )
-        fixed = [StaticTokens[UserT](settings.static_tokens)] if settings.static_tokens else []
+        self.states = States(self.database, sealer=Sealer(settings.sealing_keys))
+        self._build_authenticator(chosen)
+
+    def _build_authenticator(self, chosen: Chosen[UserT]) -> None:
+        settings, clock = chosen.settings, chosen.clock
+        fixed: list[AuthBackend[UserT]] = []
+        if settings.static_tokens:
+            fixed.append(StaticTokens[UserT](settings.static_tokens))
+        if settings.moved_tokens:
+            fixed.append(MovedTokens(self.api_keys))
+        if settings.moved_jwt_secrets:
+            fixed.append(
+                MovedJwts(
+                    settings.moved_jwt_secrets,
+                    holder=self._holder_of_old_jwt,
+                    clock=clock,
+                )
+            )
         self.authenticator = Authenticator(
             transport=self.transport,
             sessions=self.sessions,
@@ -174,6 +194,17 @@ class CoreParts(Generic[UserT]):
             backends=Backends([*fixed, *chosen.backends]),
             clock=clock,
         )
+
+    async def _holder_of_old_jwt(self, name: str) -> UserT | None:
+        """Return who may use a JWT of Piccolo API: nobody with a second factor, or with a password from here."""
+        user_id = self.tokens.key(name)
+        if (
+            user_id is None
+            or await self.mfa.is_enrolled(user_id)
+            or await self.users.has_new_password(user_id)
+        ):
+            return None
+        return await self.users.read(user_id)
 
     def _build_gate(self) -> None:
         settings = self.settings
@@ -199,7 +230,6 @@ class CoreParts(Generic[UserT]):
     def _build_mfa(self, methods: Sequence[MfaMethod | RecoveryCodes]) -> None:
         codes = [method for method in methods if isinstance(method, RecoveryCodes)]
         self.code_guard = CodeGuard(self.database, clock=self.clock)
-        states = States(self.database, sealer=Sealer(self.settings.sealing_keys))
         notices = Notices(self.outbox, address_of=self.users.address)
         self.mfa = MfaService(
             self.database,
@@ -207,10 +237,11 @@ class CoreParts(Generic[UserT]):
             recovery=RecoveryService(
                 self.database,
                 codes=codes[0] if codes else None,
+                off_the_loop=self.users.off_the_loop,
                 events=self.events,
                 clock=self.clock,
             ),
-            states=states,
+            states=self.states,
             notices=notices,
             hold=self.users.hold,
             events=self.events,
@@ -218,7 +249,7 @@ class CoreParts(Generic[UserT]):
         )
         self.sent_codes = SentCodes(
             self.mfa,
-            states,
+            self.states,
             mail=MailedCodes(self.outbox),
             wait=self.mail_limit.wait,
             lifetime=self.settings.email_code_lifetime,

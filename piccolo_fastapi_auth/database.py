@@ -8,6 +8,7 @@ context variable; SQLite opens a connection and a thread for every statement out
 import asyncio
 import contextlib
 import copy
+import itertools
 import logging
 import sqlite3
 import sys
@@ -38,6 +39,8 @@ logger = logging.getLogger(__name__)
 TableT = TypeVar("TableT", bound=Table)
 ResponseT = TypeVar("ResponseT")
 AfterCommit = Callable[[], Awaitable[None]]
+
+MOST_PARAMETERS = 30_000  # of one statement: SQLite takes 32,766, PostgreSQL 32,767
 
 # Names, not classes: asyncpg is there only when the application uses PostgreSQL.
 _POSTGRES_FAILURES = (
@@ -148,7 +151,12 @@ class Database:
             if pool is not None and not engine.log_queries and not engine.log_responses:
                 async with pool.acquire() as connection:
                     return cast("list[Row]", await connection.fetch(read.postgres, *values))
-        text = read.in_sqlite if engine.engine_type == "sqlite" else read.text
+        return await self.rows(
+            read.in_sqlite if engine.engine_type == "sqlite" else read.text, *values
+        )
+
+    async def rows(self, text: str, *values: object) -> list[Row]:
+        """Run a read of tables that are not ours, written with ``{}`` for each value; Piccolo finds the types."""
         return cast("list[Row]", await self._table.raw(text, *values))
 
     async def delete_some(
@@ -163,6 +171,47 @@ class Database:
             if keys:
                 await self.write(table.delete().where(key.is_in(keys)))
         return len(keys)
+
+    async def has_table(self, name: str) -> bool:
+        """Say whether the database has a table of that name."""
+        if self.engine.engine_type == "sqlite":
+            known = "SELECT 1 AS n FROM sqlite_master WHERE type = 'table' AND name = {}"
+        else:
+            known = "SELECT 1 AS n FROM pg_tables WHERE schemaname = current_schema() AND tablename = {}"
+        return bool(await self.rows(known, name))
+
+    async def insert_rows(
+        self, columns: Sequence[Column], rows: Sequence[Sequence[object]], *, unless: Column
+    ) -> list[object]:
+        """Insert many rows in few statements, but for those whose ``unless`` is taken; return it of the others.
+
+        Piccolo's own insert makes an object of each row and looks at each value of it. Call it inside a transaction.
+        """
+        names, key = ", ".join(quoted(one) for one in columns), quoted(unless)
+        size, made = MOST_PARAMETERS // len(columns), list[object]()
+        for start in range(0, len(rows), size):
+            some = rows[start : start + size]
+            text = (
+                f"INSERT INTO {unless._meta.table._meta.tablename} ({names})"
+                f" VALUES {self._places(len(some), len(columns))} ON CONFLICT ({key}) DO NOTHING RETURNING {key}"
+            )
+            made += await self._first_column(text, [value for row in some for value in row])
+        return made
+
+    def _places(self, rows: int, columns: int) -> str:
+        """Write the places of so many values: ``(?, ?), (?, ?)``, or ``($1, $2), ($3, $4)``."""
+        numbers = iter(range(1, rows * columns + 1))
+        mark = "?" if self.engine.engine_type == "sqlite" else "$"
+        named = (mark if mark == "?" else f"{mark}{next(numbers)}" for _ in range(rows * columns))
+        return ", ".join(f"({', '.join(itertools.islice(named, columns))})" for _ in range(rows))
+
+    async def _first_column(self, text: str, values: Sequence[object]) -> list[object]:
+        """Run a statement in the running transaction, past Piccolo, which takes longer to write it than the database to run it."""
+        connection = getattr(self.engine.current_transaction.get(), "connection")  # noqa: B009 - each engine has its own type of it
+        if self.engine.engine_type != "sqlite":
+            return [row[0] for row in await connection.fetch(text, *values)]
+        found = await connection.execute_fetchall(text, values)
+        return [next(iter(row.values())) if isinstance(row, dict) else row[0] for row in found]
 
     async def write(self, query: Query[TableT, ResponseT]) -> list[Row]:
         """Run one writing Piccolo query by itself; return the rows of its ``RETURNING``."""

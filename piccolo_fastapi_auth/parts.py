@@ -16,8 +16,12 @@ from piccolo_fastapi_auth.accounts.service import AccountService
 from piccolo_fastapi_auth.accounts.signup_proof import SignupProof
 from piccolo_fastapi_auth.accounts.verification import VerificationService
 from piccolo_fastapi_auth.admin.service import AdminService
+from piccolo_fastapi_auth.api_keys.moved import MovedKeys
 from piccolo_fastapi_auth.core_parts import Chosen, CoreParts
+from piccolo_fastapi_auth.mfa.moved import MovedFactors
+from piccolo_fastapi_auth.moving.service import PiccoloApiImport
 from piccolo_fastapi_auth.rate_limits.login_guard import LoginGuard
+from piccolo_fastapi_auth.sessions.moved import MovedSessions
 from piccolo_fastapi_auth.users.user import AuthUser
 
 UserT = TypeVar("UserT", bound=AuthUser)
@@ -116,4 +120,12 @@ class Parts(CoreParts[UserT]):
             tokens=self.one_time_tokens,
             events=self.events,
             end_keys=self.api_keys.end_all,
+        )
+        self.moving = PiccoloApiImport(
+            self.database,
+            self.user_table,
+            sessions=MovedSessions(self.database, self.settings, clock=self.clock),
+            keys=MovedKeys(self.database, self.settings, clock=self.clock),
+            factors=MovedFactors(self.database, self.states),
+            clock=self.clock,
         )

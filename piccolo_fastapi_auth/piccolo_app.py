@@ -10,6 +10,7 @@ from piccolo_fastapi_auth.commands import (
     clean_events,
     create_user,
     deactivate,
+    import_piccolo_api,
     mfa_reset,
     new_key,
     rotate_encryption,
@@ -35,5 +36,6 @@ APP_CONFIG = AppConfig(
         Command(mfa_reset),
         Command(rotate_encryption),
         Command(new_key),
+        Command(import_piccolo_api),
     ],
 )

@@ -237,6 +237,19 @@ class AuthSettings(BaseSettings):
         default="5/hour",
         description="Mails of one kind that anybody can cause to one address; empty is off.",
     )
+    moved_cookie: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_-]+$",
+        description="Name of Piccolo API's session cookie (`id`), read where ours is missing, so that moved sessions go on.",
+    )
+    moved_tokens: bool = Field(
+        default=False,
+        description="Whether moved tokens of Piccolo API are taken as `Authorization: Bearer`.",
+    )
+    moved_jwt_secrets: Secrets = Field(
+        default=[],
+        description="Secrets of Piccolo API's JWTs, which are taken until they expire.",
+    )
 
     @field_validator("secret_keys")
     @classmethod

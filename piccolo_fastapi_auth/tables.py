@@ -7,6 +7,7 @@ from piccolo.table import Table
 from piccolo_fastapi_auth.api_keys.tables import AuthApiKey
 from piccolo_fastapi_auth.audit.tables import AuthEvent
 from piccolo_fastapi_auth.mfa.tables import AuthMfaMethod, AuthRecoveryCode
+from piccolo_fastapi_auth.moving.tables import AuthImport
 from piccolo_fastapi_auth.one_time_tokens.tables import AuthOneTimeToken
 from piccolo_fastapi_auth.sessions.tables import AuthSession, AuthTrustedDevice
 from piccolo_fastapi_auth.users.role_tables import AuthRole, AuthRoleScope, AuthUserRole
@@ -18,4 +19,5 @@ TABLES: Final[tuple[type[Table], ...]] = (
     AuthEvent,
     AuthRole, AuthRoleScope, AuthUserRole,
     AuthApiKey,
+    AuthImport,
 )  # fmt: skip

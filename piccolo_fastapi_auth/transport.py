@@ -72,6 +72,8 @@ class Transport:
     def __init__(self, settings: AuthSettings) -> None:
         self._settings = settings
         self._cookie = settings.session_cookie
+        # Ours first: what a sibling site may set under the old name never stands before it.
+        self._cookies = [name for name in (self._cookie, settings.moved_cookie) if name]
         self._device_cookie = f"{settings.session_cookie}-device"
         self._signup_cookie = f"{settings.session_cookie}-signup"
         self._trust_cookie = f"{settings.session_cookie}-trusted"
@@ -107,7 +109,8 @@ class Transport:
         if not lines:
             return None
         pairs = [pair.lstrip().partition("=") for line in lines for pair in line.split(";")]
-        return next((value for name, _, value in reversed(pairs) if name == self._cookie), None)
+        sent = {name: value for name, _, value in pairs}
+        return next((sent[name] for name in self._cookies if name in sent), None)
 
     def caller(self, connection: HTTPConnection) -> Caller:
         """Return what the connection tells of its other end."""
@@ -167,14 +170,15 @@ class Transport:
         )  # fmt: skip
 
     def clear_cookie(self, response: Response) -> None:
-        """Take the session cookie back."""
-        response.delete_cookie(
-            self._cookie,
-            path="/",
-            secure=self._settings.secure_cookies,
-            httponly=True,
-            samesite="lax",
-        )
+        """Take the session cookie back, under whatever name."""
+        for name in self._cookies:
+            response.delete_cookie(
+                name,
+                path="/",
+                secure=self._settings.secure_cookies,
+                httponly=True,
+                samesite="lax",
+            )
 
     def check_origin(self, connection: HTTPConnection) -> None:
         """Refuse an unsafe request, or any WebSocket, that a foreign page sent (OWASP CSRF cheat sheet).

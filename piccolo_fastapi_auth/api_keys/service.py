@@ -71,7 +71,7 @@ class ApiKeyService(Generic[UserT]):
         self._live = Read({**selected, **self._person.selected}, live)
 
     async def authenticate(self, text: str) -> Authenticated[UserT]:
-        """Return what a key proves, from one query; a typing error costs none.
+        """Return what the text of a key proves; a typing error costs no query.
 
         Raises:
             InvalidTokenError: Misspelt, unknown, revoked or expired, or its owner is not active.
@@ -79,6 +79,14 @@ class ApiKeyService(Generic[UserT]):
         presented = keys.parse(text)
         if presented is None:
             raise InvalidTokenError
+        return await self.prove(presented)
+
+    async def prove(self, presented: keys.Presented) -> Authenticated[UserT]:
+        """Return what a well-formed key proves, from one query.
+
+        Raises:
+            InvalidTokenError: Unknown, revoked or expired, or its owner is not active.
+        """
         now = self._clock()
         rows = await self._database.fetch(self._live, presented.id, presented.secret_hash, now)
         if not rows:

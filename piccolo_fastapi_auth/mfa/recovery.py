@@ -1,20 +1,41 @@
 """Recovery codes of people: made anew, counted, used once."""
 
+import functools
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 from uuid import uuid4
 
 from piccolo_fastapi_auth.audit.service import Events
 from piccolo_fastapi_auth.database import Database
+from piccolo_fastapi_auth.mfa.methods import moved_codes
 from piccolo_fastapi_auth.mfa.methods.recovery_codes import RecoveryCodes, digest
 from piccolo_fastapi_auth.mfa.tables import AuthRecoveryCode
 from piccolo_fastapi_auth.primitives.clock import Clock
+
+T = TypeVar("T")
+
+
+class OffTheLoop(Protocol):
+    """Runs slow work in the hash pool."""
+
+    async def __call__(self, work: Callable[[], T]) -> T:
+        """Return what ``work`` returns."""
+        ...
 
 
 class RecoveryService:
     """Recovery codes of one ``Auth``; without `RecoveryCodes` among its methods there are none."""
 
     def __init__(
-        self, database: Database, *, codes: RecoveryCodes | None, events: Events, clock: Clock
+        self,
+        database: Database,
+        *,
+        codes: RecoveryCodes | None,
+        off_the_loop: OffTheLoop,
+        events: Events,
+        clock: Clock,
     ) -> None:
+        self._off_the_loop = off_the_loop
         self._events = events
         self._database = database
         self._codes = codes
@@ -42,18 +63,40 @@ class RecoveryService:
 
     async def use(self, user_id: object, code: str) -> bool:
         """Use a code up; of several who present it at once, one is told that it was good."""
-        hashed, table = digest(code), AuthRecoveryCode
-        if hashed is None or self._codes is None:
+        table = AuthRecoveryCode
+        hashed = [] if self._codes is None else await self._digests(user_id, code)
+        if not hashed:
             return False
         async with self._database.atomic():
             used = await self._database.write(
                 table.update({table.used_at: self._clock()})
-                .where(table.user == user_id, table.code_hash == hashed, table.used_at.is_null())
+                .where(
+                    table.user == user_id, table.code_hash.is_in(hashed), table.used_at.is_null()
+                )
                 .returning(table.id)
             )
             if used:
                 await self._events.record("recovery_code.used", user=user_id)
         return bool(used)
+
+    async def _digests(self, user_id: object, code: str) -> list[str]:
+        """Return what may be stored of a code: one digest for ours, and for one that was moved one for each salt.
+
+        Only the form of a moved code costs a hash, and only for a person who has some left.
+        """
+        if (own := digest(code)) is not None:
+            return [own]
+        if (moved := moved_codes.spelled(code)) is None:
+            return []
+        table = AuthRecoveryCode
+        query = table.select(table.derivation).where(
+            table.user == user_id, table.derivation.is_not_null(), table.used_at.is_null()
+        )
+        derivations = {str(row["derivation"]) for row in await query}
+        return [
+            await self._off_the_loop(functools.partial(moved_codes.digest, moved, derivation=one))
+            for one in sorted(derivations)
+        ]
 
     async def end_all(self, user_id: object) -> None:
         """Delete a person's codes."""

@@ -35,5 +35,12 @@ class AuthRecoveryCode(Table, tablename="auth_recovery_code"):
         references=UserReference(), on_delete=OnDelete.cascade, null=False, index=True
     )
     code_hash = Varchar(length=64, unique=True, secret=True, help_text="SHA-256 of the code.")
+    derivation = Varchar(
+        length=255,
+        null=True,
+        default=None,
+        secret=True,
+        help_text="How the digest of a code that was moved here is made, with its salt; null is ours.",
+    )
     created_at = Timestamptz()
     used_at = Timestamptz(null=True, default=None)

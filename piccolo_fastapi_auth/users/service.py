@@ -173,6 +173,15 @@ class UserService(Generic[UserT]):
             await self.identifiers.adopt(candidate.user_id)
         return admitted
 
+    async def has_new_password(self, user_id: object) -> bool:
+        """Say whether a person's password was set here, and not before this library came."""
+        table = AuthAccount
+        return bool(
+            await table.exists().where(
+                table.user == user_id, table.password_changed_at.is_not_null()
+            )
+        )
+
     async def change_password(self, candidate: Candidate, *, password_hash: str) -> bool:
         """Store a new hash, if the old one is still what was checked. Call it inside a transaction."""
         if not await self._update(candidate, {self._table.password: password_hash}):

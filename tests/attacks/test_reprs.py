@@ -1,5 +1,6 @@
 """No ``repr`` of anything that holds a secret shows it: tracebacks, debuggers and log lines print them (AUD-3)."""
 
+import base64
 import dataclasses
 import importlib
 import pkgutil
@@ -27,16 +28,20 @@ from piccolo_fastapi_auth.accounts.schemas import ChangePasswordBody, RegisterBo
 from piccolo_fastapi_auth.admin.schemas import ActingToken
 from piccolo_fastapi_auth.admin.service import Acting
 from piccolo_fastapi_auth.api_keys.keys import Presented
+from piccolo_fastapi_auth.api_keys.moved import MovedKey
 from piccolo_fastapi_auth.api_keys.records import ApiKey, NewKey
 from piccolo_fastapi_auth.api_keys.schemas import NewApiKey
 from piccolo_fastapi_auth.caller import Caller
+from piccolo_fastapi_auth.database import Database
 from piccolo_fastapi_auth.login.jwt_router import JwtLoginBody
 from piccolo_fastapi_auth.login.schemas import LoginBody, VerifyBody
 from piccolo_fastapi_auth.login.service import Attempt, LoggedIn
 from piccolo_fastapi_auth.mfa.challenge import Wanted
 from piccolo_fastapi_auth.mfa.flows import Confirmation
 from piccolo_fastapi_auth.mfa.method import Begun, Issued, Proof
+from piccolo_fastapi_auth.mfa.methods import moved_codes
 from piccolo_fastapi_auth.mfa.methods.totp import TotpEnrolment
+from piccolo_fastapi_auth.mfa.moved import MovedFactor, MovedFactors
 from piccolo_fastapi_auth.mfa.schemas import (
     ChallengeBody,
     ConfirmBody,
@@ -46,9 +51,13 @@ from piccolo_fastapi_auth.mfa.schemas import (
     ProofBody,
 )
 from piccolo_fastapi_auth.mfa.service import Enrolled
+from piccolo_fastapi_auth.mfa.states import States
+from piccolo_fastapi_auth.moving.decryption import decryption
+from piccolo_fastapi_auth.moving.movers import AuthenticatorMover
 from piccolo_fastapi_auth.one_time_tokens.service import Pending
 from piccolo_fastapi_auth.primitives.jwt_keys import load_keys
 from piccolo_fastapi_auth.primitives.sealing import Sealer
+from piccolo_fastapi_auth.sessions.moved import MovedSession
 from piccolo_fastapi_auth.sessions.records import Identity, RefreshState
 from piccolo_fastapi_auth.sessions.rotation import RefreshToken
 from piccolo_fastapi_auth.sessions.schemas import RefreshBody, TokenResponse
@@ -147,6 +156,18 @@ HOLDERS: Final[dict[str, Callable[[], object]]] = {
     ),
     "Acting": lambda: Acting(identity(), MARK),
     "ActingToken": lambda: ActingToken(access_token=MARK, expires_in=1, scope=""),
+    "MovedSession": lambda: MovedSession(MARK, NOW),
+    "MovedKey": lambda: MovedKey(uuid4(), MARK),
+    "MovedFactor": lambda: MovedFactor(MARK, [MARK], NOW, None),
+    "Stored": lambda: moved_codes.Stored(MARK, MARK),
+    "AuthenticatorMover": lambda: AuthenticatorMover(
+        Database(User),
+        MovedFactors(Database(User), States(Database(User), sealer=Sealer([b"k" * 32]))),
+        decryption("fernet", base64.urlsafe_b64encode((MARK * 3)[:32].encode()).decode()),
+    ),
+    "AuthSettings.moved_jwt_secrets": lambda: AuthSettings(
+        secret_keys=[SecretStr(SECRET)], moved_jwt_secrets=[SecretStr(MARK)]
+    ),
     "NewRecoveryCodes": lambda: NewRecoveryCodes(recovery_codes=[MARK]),
 }
 

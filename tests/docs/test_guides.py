@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import httpx
+import pyotp
 import pytest
+from cryptography.fernet import Fernet
 
 from tests.docs.pages import DOCS, README, Folder, blocks
 from tests.fixtures import PASSWORD, SECRET
@@ -141,6 +143,95 @@ def test_rotating_the_secret_key(folder: Folder) -> None:
     assert "1 rows" in sealed
 
 
+OLD_APPLICATION = """
+import asyncio
+import json
+from datetime import datetime, timedelta
+
+import jwt
+from piccolo.apps.user.tables import BaseUser
+from piccolo.table import create_db_tables
+from piccolo_api.encryption.providers import FernetProvider
+from piccolo_api.mfa.authenticator.tables import AuthenticatorSecret
+from piccolo_api.session_auth.tables import SessionsBase
+from piccolo_api.token_auth.tables import TokenAuth
+
+
+async def before():
+    await create_db_tables(SessionsBase, TokenAuth, AuthenticatorSecret)
+    mira = await BaseUser.create_user("mira", {password!r}, email="mira@x.test", active=True)
+    otto = await BaseUser.create_user("otto", {password!r}, email="otto@x.test", active=True)
+    soon = datetime.now() + timedelta(hours=12)
+    session = await SessionsBase.create_session(mira.id, soon, soon)
+    provider = FernetProvider({key!r})
+    row, codes = await AuthenticatorSecret.create_new(mira.id, provider, recovery_code_count=1)
+    claims = {{"user_id": otto.id, "exp": int(soon.timestamp())}}
+    old = {{
+        "cookie": session.token,
+        "token": await TokenAuth.create_token(mira.id),
+        "jwt": jwt.encode(claims, {secret!r}),
+        "totp": provider.decrypt(row.secret),
+        "code": codes[0],
+    }}
+    print(json.dumps(old))
+
+
+asyncio.run(before())
+"""
+
+
+def test_coming_over_from_piccolo_api(folder: Folder) -> None:
+    """Its own code fills its tables, the page's commands move them, and the page's application takes all of it."""
+    code, key, jwt_secret = (
+        blocks(DOCS / "how-to" / "import-from-piccolo-api.md"),
+        Fernet.generate_key(),
+        "a secret of long ago, and long enough",
+    )
+    folder.write_files(code)
+    folder.write(".env", f"PICCOLO_AUTH_SECRET_KEYS={SECRET}\n")
+    typed = [block.text for block in code if block.language == "console"]
+    (migrate,) = [text for text in typed if "migrations" in text]
+    dry_run, really = [text for text in typed if "import_piccolo_api" in text]
+    folder.shell(migrate)
+    program = OLD_APPLICATION.format(password=PASSWORD, key=key, secret=jwt_secret)
+    old = json.loads(folder.python(program))
+    exported = f"export OLD_MFA_KEY={key.decode()}\n"
+
+    tried, done = folder.shell(exported + dry_run), folder.shell(exported + really)
+    script = f"export OLD_JWT_SECRET={jwt_secret!r}\nuvicorn main:app"
+    with folder.serve(script) as url, httpx.Client(base_url=url) as client:
+        hellos = [
+            client.get("/hello", headers=headers).text
+            for headers in (
+                {"Cookie": f"id={old['cookie']}"},
+                {"Authorization": f"Bearer {old['token']}"},
+                {"Authorization": f"Bearer {old['jwt']}"},
+            )
+        ]
+        form = {"grant_type": "password", "username": "mira", "password": PASSWORD}
+        answers = [
+            client.post("/auth/token", data={**form, "mfa_code": one}).status_code
+            for one in (pyotp.TOTP(old["totp"]).now(), "000000")
+        ]
+
+    assert done in tried
+    assert "sessions: 1 moved." in done
+    assert hellos == [f'{{"hello":"{name}"}}' for name in ("mira", "mira", "otto")]
+    assert answers == [200, 400]
+
+
+def test_piccolo_admin_on_the_page(folder: Folder) -> None:
+    """The application of the page with Piccolo Admin in it."""
+    code = blocks(DOCS / "how-to" / "import-from-piccolo-api.md")
+    folder.write_files(code)
+    folder.write(".env", f"PICCOLO_AUTH_SECRET_KEYS={SECRET}\n")
+    (mounted,) = [b.text for b in code if b.language == "python" and not b.title]
+
+    folder.python(
+        f"from main import User, app, auth\n{mounted}\nassert app.routes[-1].path == '/admin'"
+    )
+
+
 @pytest.mark.parametrize(
     "page",
     [
@@ -164,7 +255,7 @@ def test_no_page_with_python_is_left_out() -> None:
     """A new how-to page gets a test here."""
     tried = {"tutorial", "custom-user-table", "testing-your-app", "behind-a-browser", "rate-limits"}
     tried |= {"accounts", "api-keys", "external-issuer", "mail", "mfa", "new-second-factor"}
-    tried |= {"audit", "roles-and-admin", "any-asgi-app"}
+    tried |= {"audit", "roles-and-admin", "any-asgi-app", "import-from-piccolo-api"}
     with_python = {
         page.stem
         for page in Path(DOCS).rglob("*.md")
