@@ -235,8 +235,8 @@ def test_piccolo_admin_on_the_page(folder: Folder) -> None:
 @pytest.mark.parametrize(
     "page",
     [
-        "accounts", "any-asgi-app", "api-keys", "audit", "behind-a-browser", "external-issuer", "mail", "mfa",
-        "new-second-factor", "rate-limits", "roles-and-admin",
+        "accounts", "any-asgi-app", "api-keys", "audit", "behind-a-browser", "external-issuer", "from-piccolo-api",
+        "mail", "mfa", "new-second-factor", "rate-limits", "roles-and-admin",
     ],
 )  # fmt: skip
 def test_the_python_of_a_page_runs(page: str, folder: Folder) -> None:
@@ -256,6 +256,7 @@ def test_no_page_with_python_is_left_out() -> None:
     tried = {"tutorial", "custom-user-table", "testing-your-app", "behind-a-browser", "rate-limits"}
     tried |= {"accounts", "api-keys", "external-issuer", "mail", "mfa", "new-second-factor"}
     tried |= {"audit", "roles-and-admin", "any-asgi-app", "import-from-piccolo-api"}
+    tried |= {"from-piccolo-api"}
     with_python = {
         page.stem
         for page in Path(DOCS).rglob("*.md")
