@@ -8,13 +8,19 @@ from typing import Final, Generic, TypeVar, cast
 
 from piccolo.apps.user.tables import BaseUser
 from piccolo.table import Table
-from piccolo_admin.endpoints import TableConfig
-from piccolo_api.crud.endpoints import PiccoloCRUD
-from piccolo_api.crud.validators import Validators
-from piccolo_api.mfa.provider import MFAProvider
-from piccolo_api.session_auth.tables import SessionsBase
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+
+try:
+    from piccolo_admin.endpoints import TableConfig
+    from piccolo_api.crud.endpoints import PiccoloCRUD
+    from piccolo_api.crud.validators import Validators
+    from piccolo_api.mfa.provider import MFAProvider
+    from piccolo_api.session_auth.tables import SessionsBase
+except ModuleNotFoundError as error:
+    raise ImportError(
+        "Piccolo Admin is missing: pip install 'piccolo-fastapi-auth[admin]'"
+    ) from error
 
 from piccolo_fastapi_auth.audit.event import Action, Event
 from piccolo_fastapi_auth.auth import Auth

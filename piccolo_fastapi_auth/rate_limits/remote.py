@@ -85,8 +85,7 @@ class RemoteCounters:
             raise ValueError(
                 f"{self._scheme!r} is not a store; use memory://, redis:// or valkey://"
             )
-        self._library = import_module("valkey" if "valkey" in self._scheme else "redis")
-        import_module(f"{self._library.__name__}.asyncio")
+        self._library = _client_library("valkey" if "valkey" in self._scheme else "redis")
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Connected] = WeakKeyDictionary()
         try:
             self._connect()  # what `limits` finds wrong with the URI is found at start-up
@@ -266,6 +265,15 @@ def _forget(task: "asyncio.Task[object]") -> None:
     """Look at the end of a call that nobody waits for any more."""
     if not task.cancelled():
         task.exception()
+
+
+def _client_library(name: str) -> ModuleType:
+    try:
+        import_module(f"{name}.asyncio")
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        message = f"a store at {name}:// needs: pip install 'piccolo-fastapi-auth[{name}]'"
+        raise ImportError(message) from error
 
 
 def _lock_keys(link: _Connected, key: str) -> list[str]:

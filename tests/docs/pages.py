@@ -62,11 +62,13 @@ class Folder:
     """Somebody's empty folder, and what they type there."""
 
     path: Path
+    programs: Path = Path(sys.executable).parent
+    """The ``bin`` of the environment that is active."""
 
     @property
     def environment(self) -> dict[str, str]:
         """Only what a fresh terminal with the active environment has."""
-        found = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        found = {"PATH": f"{self.programs}:{os.environ['PATH']}"}
         return {**found, "HOME": str(self.path), "LANG": "C.UTF-8"}
 
     def write(self, name: str, text: str) -> None:
@@ -86,11 +88,15 @@ class Folder:
     def shell(self, script: str) -> str:
         """Run what a page tells to type, except for what has been done."""
         lines = [line for line in script.splitlines() if not line.startswith(_DONE)]
-        return self._run("bash", "-euc", "\n".join(lines))
+        return self.typed("\n".join(lines))
+
+    def typed(self, script: str) -> str:
+        """Run a script, all of it."""
+        return self._run("bash", "-euc", script)
 
     def python(self, program: str) -> str:
         """Run a program; a failed assertion in it fails the test with its traceback."""
-        return self._run(sys.executable, "-c", program)
+        return self._run(str(self.programs / "python"), "-c", program)
 
     def _run(self, *command: str) -> str:
         done = subprocess.run(  # noqa: S603 - the pages are ours
@@ -118,7 +124,7 @@ class Folder:
             stop=signal.SIGTERM,
             log=log,
             cwd=self.path,
-            env={**self.environment, "PYTHONPATH": str(ROOT)},  # the guard itself is in tests/
+            env=self.environment,
         )
         try:
             wait_until(lambda: _answers(url), what=script, process=process, log=log)

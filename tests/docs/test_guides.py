@@ -1,6 +1,7 @@
 """The tutorial and the how-to pages, followed word for word in an empty folder."""
 
 import json
+import shlex
 from pathlib import Path
 
 import httpx
@@ -9,6 +10,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from tests.docs.pages import DOCS, README, Folder, blocks
+from tests.docs.wheel import lend
 from tests.fixtures import PASSWORD, SECRET
 
 pytestmark = pytest.mark.timeout(180)  # each starts several processes
@@ -16,21 +18,31 @@ pytestmark = pytest.mark.timeout(180)  # each starts several processes
 ACCOUNT = {"username": "mira", "email": "mira@example.com", "password": PASSWORD}
 
 
-def test_the_tutorial(folder: Folder) -> None:
-    """Every file is written, every command typed, and every line of Python runs, in order."""
+def test_the_tutorial(folder: Folder, wheel: Path) -> None:
+    """From an empty folder, with the wheel: every file is written, every command typed, every line of Python runs."""
     code = blocks(DOCS / "tutorial.md")
+    install, *typed = [block.text for block in code if block.language == "console"]
+    making, pip, wanted = install.partition("pip install ")
+    folder.typed(making)
+    (environment,) = folder.path.glob("*/.venv")
+    lend(environment, *shlex.split(wanted))
+    folder = Folder(environment.parent, environment / "bin")
+    # What pip is told beforehand: there is no index, and a folder that holds our wheel.
+    folder.typed(f"export PIP_NO_INDEX=1 PIP_FIND_LINKS={wheel.parent}\n{pip}{wanted}")
     folder.write_files(code)
-    for block in code:
-        if block.language == "console":
-            folder.shell(block.text)
+    typed.remove("uvicorn main:app\n")  # it is served below, on another port
+    for script in typed:
+        folder.typed(script)
     steps = "\n".join(
         block.text for block in code if block.language == "python" and not block.title
     )
 
     with folder.serve() as url:
         folder.python(steps.replace("http://127.0.0.1:8000", url))
+    place = folder.python("import piccolo_fastapi_auth; print(piccolo_fastapi_auth.__file__)")
 
     assert len(steps.splitlines()) > 40
+    assert Path(place).is_relative_to(environment)
 
 
 def test_a_user_table_of_ones_own(folder: Folder) -> None:
