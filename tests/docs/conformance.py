@@ -42,6 +42,10 @@ class Suite:
     tests: frozenset[str]
     behaviours: Mapping[str, tuple[str, ...]]
 
+    def files(self, behaviour: str) -> list[str]:
+        """Return where its tests are; their names would make the page change with every test."""
+        return sorted({name.partition("::")[0] for name in self.behaviours[behaviour]})
+
 
 def read_rows() -> list[Row]:
     """Return the rows, in the order of the standard."""
@@ -115,8 +119,10 @@ def page(rows: list[Row], suite: Suite) -> str:
             *(f"| {r.id} | {r.level} | {ROLES[r.role]} | {r.asks} | {_shown(r)} |" for r in listed),
         ]
     used = sorted({one for row in rows for one in row.shown if one in suite.behaviours}, key=_order)
-    parts += ["\n## Behaviours and their tests\n", "| behaviour | tests |\n|---|---|"]
-    parts += [f"| {one} | {'<br>'.join(f'`{t}`' for t in suite.behaviours[one])} |" for one in used]
+    parts += ["\n## Behaviours and their tests\n", "| behaviour | tests in |\n|---|---|"]
+    parts += [
+        f"| {one} | {'<br>'.join(f'`{file}`' for file in suite.files(one))} |" for one in used
+    ]
     return "\n".join(parts) + "\n"
 
 

@@ -43,5 +43,5 @@ def test_a_claim_without_proof_is_found(row: Row) -> None:
 
 
 def test_the_ways_in_are_those_of_the_suite() -> None:
-    """ASVS 6.1.3: what is written down is what every state of an account is tried with (XPT-1)."""
+    """ASVS 6.1.3: what is written down is what every state of an account is tried with."""
     assert {row[0] for row in rows(section(DOCS / "security.md", "Ways in"))} == set(WAYS)
