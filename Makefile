@@ -1,5 +1,6 @@
 # Needs Python 3.11 or newer and make; everything else is installed into .venv.
 #   make run     the example application (PORT=8000)
+#   make admin   make somebody who signed up there an administrator (NAME=mira)
 #   make test    every test, with coverage
 #   make check   format, lint, import contracts, types
 #   make docs    the documentation, into site/
@@ -17,7 +18,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check docs bench budget conformance screenshots clean
+.PHONY: help run admin test check docs bench budget conformance screenshots clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -42,6 +43,9 @@ help:
 
 run: .venv/.run
 	$(BIN)/python -m uvicorn example_app.main:app --host 127.0.0.1 --port $(PORT)
+
+admin: .venv/.run
+	@$(BIN)/python -m example_app.make_admin '$(NAME)'
 
 test: .venv/.ok
 	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term

@@ -1,13 +1,20 @@
 """Piccolo Admin at /admin, where it is installed; without it the example is the same but for that."""
 
 import importlib.util
+from typing import Final
 
 from fastapi import FastAPI
 from piccolo.table import Table
 
 from example_app.auth import auth
 from example_app.tables import Link, Tag, User
+from piccolo_fastapi_auth import SecurityHeadersMiddleware
 
+CSP: Final = (
+    # Its pages style themselves inline.
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "object-src 'none'; base-uri 'none'; form-action 'self'"
+)
 IS_INSTALLED = importlib.util.find_spec("piccolo_admin") is not None
 
 
@@ -35,11 +42,14 @@ def mount_admin(app: FastAPI) -> None:
     end_admin_sessions(auth)
     app.mount(
         "/admin",
-        create_admin(
-            tables=[User, Link, Tag, *admin_tables()],
-            auth_table=User,
-            mfa_providers=[AdminMfa(auth)],
-            production=auth.settings.secure_cookies,
-            site_name="Reading list",
+        SecurityHeadersMiddleware(
+            create_admin(
+                tables=[User, Link, Tag, *admin_tables()],
+                auth_table=User,
+                mfa_providers=[AdminMfa(auth)],
+                production=auth.settings.secure_cookies,
+                site_name="Reading list",
+            ),
+            csp=CSP,
         ),
     )

@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import JSONResponse
 from piccolo.engine import PostgresEngine
 from piccolo.table import create_db_tables
 
@@ -14,7 +15,16 @@ from example_app.admin import admin_table, mount_admin
 from example_app.auth import auth
 from example_app.links import router as links
 from example_app.piccolo_conf import DB
+from example_app.start import router as start
 from example_app.tables import Link, Tag
+from piccolo_fastapi_auth import SecurityHeadersMiddleware
+
+WELCOME: Final = """
+The reading list is ready.
+  what to try    {url}
+  documentation  {url}/docs
+  administrator  make admin NAME=<somebody who signed up>
+"""
 
 
 @asynccontextmanager
@@ -24,7 +34,7 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await DB.start_connection_pool()
     try:
         await _make_tables()
-        print("The reading list is ready: open /docs. Sign up there, then press Authorize.")  # noqa: T201 - for whoever started it
+        print(WELCOME.format(url=auth.settings.public_origin))  # noqa: T201 - for whoever started it
         yield
     finally:
         if isinstance(DB, PostgresEngine):
@@ -47,16 +57,12 @@ async def _make_tables() -> None:
 
 
 app = FastAPI(title="Reading list", lifespan=lifespan)
+app.include_router(start)
 app.include_router(links)
 app.include_router(auth.router)
 auth.install(app)
 mount_admin(app)
-
-
-@app.get("/", include_in_schema=False)
-async def start() -> RedirectResponse:
-    """Lead to the documentation."""
-    return RedirectResponse("/docs")
+app.add_middleware(SecurityHeadersMiddleware)
 
 
 @app.exception_handler(RequestValidationError)
