@@ -117,7 +117,7 @@ class PiccoloApiImport(Generic[UserT]):
             async with self._database.atomic():
                 fresh = await self._claim([f"{mover.table}:{key}" for key in good])
                 new = {key: good[key] for key in good if f"{mover.table}:{key}" in fresh}
-                ended = await self._ended(new) if mover.opens and new else []
+                ended = await self._ended(new) if mover.opens and new else set[object]()
                 items = [new[key] for key in new if key not in ended]
                 await self._unclaim([f"{mover.table}:{key}" for key in ended])
                 moved = await mover.add(items, report) if items else 0
@@ -182,11 +182,11 @@ class PiccoloApiImport(Generic[UserT]):
         if names:
             await self._database.write(AuthImport.delete().where(AuthImport.id.is_in(list(names))))
 
-    async def _ended(self, rows: Mapping[object, tuple[object, ItemT]]) -> list[object]:
+    async def _ended(self, rows: Mapping[object, tuple[object, ItemT]]) -> set[object]:
         """Return the keys of rows that must not open their person's account any more.
 
         It holds the people until the transaction ends: a new password comes before the move, or ends what was moved.
         """
         people = list({owner for owner, _ in rows.values()})
         good = await self._hold_unchanged(people) - await self._factors.owners(people)
-        return [key for key, (owner, _) in rows.items() if owner not in good]
+        return {key for key, (owner, _) in rows.items() if owner not in good}
