@@ -215,7 +215,7 @@ async def test_nobody_enters_without_the_second_factor_that_is_required(
     assert (await open_admin(client, root, mfa_code=phone.recovery_codes[0])).status_code == 200
 
 
-@pytest.mark.parametrize("how", ["removed", "reset", "everywhere", "one"])
+@pytest.mark.parametrize("how", ["removed", "reset", "everywhere", "undone", "one"])
 async def test_what_ends_all_of_our_sessions_ends_those_of_piccolo_admin(
     new_browser: Browsers,
     root: Person,
@@ -223,7 +223,7 @@ async def test_what_ends_all_of_our_sessions_ends_those_of_piccolo_admin(
     auth: Auth[User],
     how: str,
 ) -> None:
-    """A factor removed, by the person or by an operator; signed out everywhere. One session that ends is only one."""
+    """A factor removed, by the person or by an operator; signed out everywhere; an address taken back. One session that ends is only one."""
     admin, client = new_browser(), new_browser()
     await log_in(client, root)
     phone = await enrol(client, clock)
@@ -235,6 +235,10 @@ async def test_what_ends_all_of_our_sessions_ends_those_of_piccolo_admin(
         await auth.mfa_flows.reset(root.id)
     elif how == "everywhere":
         await auth.sessions.end_others(root.id, but=None, reason="logout")
+    elif how == "undone":
+        for detail, status in ({}, 200), ({"undone": True}, 401):
+            await auth._parts.events.record("email.changed", user=root.id, detail=detail)
+            assert (await admin.get(f"{ADMIN}/api/user/")).status_code == status
     else:
         assert (await client.post("/auth/logout")).status_code == 204
 
