@@ -5,6 +5,7 @@
 #   make check   format, lint, import contracts, types
 #   make docs    the documentation, into site/
 #   make budget  record anew what a protected request may cost in calls
+#   make conformance  the page that holds us against OWASP ASVS, written anew
 #   make screenshots  take the pictures of the documentation anew, in Chromium
 #   make bench   the measurements, into docs/explanation/benchmarks.md (QUICK=1, PARTS="protected refresh")
 
@@ -17,7 +18,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run admin test check docs bench budget screenshots clean
+.PHONY: help run admin test check docs bench budget conformance screenshots clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -71,6 +72,10 @@ bench: .benchmarks/venv/.ok
 # What a protected request may cost, written down anew; look at the difference before committing it.
 budget: .venv/.ok
 	RECORD_BUDGET=1 $(BIN)/python -m pytest -q -n 0 tests/test_budget.py
+
+# What shows each row of OWASP ASVS: tests/docs/asvs.toml and the suite, as a page.
+conformance: .venv/.ok
+	$(BIN)/python -m tests.docs.conformance
 
 # The pictures of the documentation; look at them before committing.
 screenshots: .venv/.ok

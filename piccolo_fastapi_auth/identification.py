@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from fastapi import WebSocketException, status
 from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
@@ -13,6 +13,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from piccolo_fastapi_auth.errors import NO_STORE, AuthError
 from piccolo_fastapi_auth.primitives.path_patterns import PathPatterns
 from piccolo_fastapi_auth.users.user import AuthUser
+
+# No browser sends these with a preflight; an application may take them for another method, and for what to do.
+_NOT_IN_PREFLIGHTS: Final = (
+    "x-http-method-override", "x-http-method", "x-method-override", "transfer-encoding", "content-type",
+)  # fmt: skip
 
 OnUnauthenticated = Callable[[HTTPConnection, AuthError], Response | Awaitable[Response]]
 """Makes the answer to a stranger, such as a redirect to the log-in page; the error says what was wrong."""
@@ -138,7 +143,9 @@ def is_preflight(scope: Scope) -> bool:
     if scope["type"] != "http" or scope["method"] != "OPTIONS":
         return False
     headers = HTTPConnection(scope).headers
-    return "origin" in headers and "access-control-request-method" in headers
+    asks = "origin" in headers and "access-control-request-method" in headers
+    has_body = headers.get("content-length", "0") != "0"
+    return asks and not has_body and not any(name in headers for name in _NOT_IN_PREFLIGHTS)
 
 
 def _without_body(send: Send) -> Send:
@@ -146,7 +153,9 @@ def _without_body(send: Send) -> Send:
 
     async def headers_only(message: Message) -> None:
         if message["type"] == "http.response.start":
-            kept = [pair for pair in message["headers"] if pair[0].lower() != b"content-length"]
+            kept = [
+                pair for pair in message.get("headers", ()) if pair[0].lower() != b"content-length"
+            ]
             await send({**message, "headers": [*kept, (b"content-length", b"0")]})
         elif not message.get("more_body", False):
             await send({"type": "http.response.body", "body": b""})

@@ -127,5 +127,6 @@ class Parts(CoreParts[UserT]):
             sessions=MovedSessions(self.database, self.settings, clock=self.clock),
             keys=MovedKeys(self.database, self.settings, clock=self.clock),
             factors=MovedFactors(self.database, self.states),
+            hold_unchanged=self.users.hold_unchanged,
             clock=self.clock,
         )

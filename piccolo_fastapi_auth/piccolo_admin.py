@@ -37,9 +37,10 @@ UserT = TypeVar("UserT", bound=AuthUser)
 __all__ = ["AdminMfa", "admin_tables", "end_admin_sessions"]
 
 ENDING: Final[tuple[Action, ...]] = (
-    "password.changed", "password.reset", "user.deactivated", "user.deleted", "mfa.enrolled",
+    "password.changed", "password.reset", "user.deactivated", "user.deleted", "mfa.enrolled", "mfa.removed",
+    "email.changed", "session.ended",
 )  # fmt: skip
-"""What ends every session of a person."""
+"""What ends every session of a person; the last two not always."""
 
 _NAME: Final = re.compile(r"\w+")
 _TOTP: Final = re.compile(r"[\d -]+", re.ASCII)
@@ -86,18 +87,25 @@ def _secret_names() -> set[str]:
 
 
 def end_admin_sessions(auth: Auth[UserT], session_table: type[SessionsBase] = SessionsBase) -> None:
-    """End Piccolo Admin's sessions of a person whenever all of ours end: a new password, a second factor, a deactivation.
+    """End Piccolo Admin's sessions of a person whenever all of ours end, or all but the one that asks for it.
 
+    That is: a new password, another second factor, a deactivation, an address taken back, "sign out everywhere".
     It is done after the commit; should the database fail just then, the log says so. Commands of the command line
     do not know of it.
     """
 
     async def end(event: Event) -> None:
-        if event.user is not None:
+        if event.user is not None and _ends_all(event):
             await session_table.delete().where(session_table.user_id == cast("int", event.user))
 
     for action in ENDING:
         auth.on(action, end)
+
+
+def _ends_all(event: Event) -> bool:
+    if event.action == "email.changed":
+        return "undone" in event.detail
+    return event.action != "session.ended" or "sessions_ended" in event.detail
 
 
 class AdminMfa(MFAProvider, Generic[UserT]):
@@ -125,8 +133,9 @@ class AdminMfa(MFAProvider, Generic[UserT]):
         return True
 
     async def is_user_enrolled(self, user: BaseUser) -> bool:
-        """Say whether a person has a second factor here."""
-        return await self._auth.mfa.is_enrolled(_key_of(user))
+        """Say whether a person has a second factor here, or must have one: then nobody enters before it is set up."""
+        must = self._auth.settings.require_mfa != "nobody"  # for only admins get this far
+        return must or await self._auth.mfa.is_enrolled(_key_of(user))
 
     async def send_code(self, user: BaseUser) -> bool:
         """Send nothing: the codes are on the person's phone."""

@@ -88,7 +88,9 @@ def _moment(text: str) -> datetime:
 
 _CONVERTERS: Final[dict[str, Convert | None]] = {
     "INTEGER": None,  # sqlite3 gives a whole number
-    "BOOLEAN": bool,
+    "BOOLEAN": lambda value: (
+        value == 1
+    ),  # a text that other code left there, such as 'f', is not true
     "UUID": UUID,
     "TIMESTAMPTZ": _moment,
 }

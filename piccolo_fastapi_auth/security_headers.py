@@ -89,6 +89,10 @@ class SecurityHeadersMiddleware:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
+                message = {
+                    **message,
+                    "headers": message.get("headers", ()),
+                }  # ASGI: may be left out
                 self._add(MutableHeaders(scope=message), csp, nonce)
             await send(message)
 
@@ -118,6 +122,7 @@ def _with_nonce(send: Send, nonce: str) -> Send:
             return
         start, *rest = held
         held.clear()
+        start = {**start, "headers": start.get("headers", ())}
         headers, page = (
             MutableHeaders(scope=start),
             b"".join(one.get("body", b"") for one in rest),

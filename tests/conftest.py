@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import asyncpg  # type: ignore[import-untyped] # it ships no types
+import coverage
 import fastapi.routing
 import pytest
 import redis
@@ -55,6 +56,19 @@ def pytest_collection_finish() -> None:
     """Leave everything that was imported out of each collection of rubbish."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Measure coverage on SQLite: measuring doubles the time, and the second database adds few lines of its own."""
+    measured = coverage.Coverage.current()
+    if measured is None or "postgres" not in item.name or "sqlite" in item.name:
+        return (yield)
+    measured.stop()
+    try:
+        return (yield)
+    finally:
+        measured.start()
 
 
 def pytest_configure(config: pytest.Config) -> None:

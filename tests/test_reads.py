@@ -103,6 +103,25 @@ async def test_every_type_comes_back_as_piccolo_gives_it(values: dict[str, Any])
 
 @pytest.mark.parametrize("engine_kind", ["sqlite"], indirect=True)
 @pytest.mark.usefixtures("database")
+@pytest.mark.parametrize("stored", ["f", "false", "t", 2, 0, 1])
+async def test_a_boolean_is_true_as_piccolo_says(stored: object) -> None:
+    """Other code may leave texts there, as an import of PostgreSQL's ``f`` does: nobody is a superuser by that."""
+    key = uuid.uuid4()
+    await Everything.insert(Everything(key=key, a_text="x"))
+    await Everything.raw("UPDATE everything SET a_boolean = {}", stored)
+    (expected,) = await Everything.raw("SELECT a_boolean FROM everything")
+    database = Database(Everything)
+    await database.open()
+    try:
+        (row,) = await database.fetch(READ, key, "x")
+    finally:
+        await database.close()
+
+    assert row["a_boolean"] is expected["a_boolean"]
+
+
+@pytest.mark.parametrize("engine_kind", ["sqlite"], indirect=True)
+@pytest.mark.usefixtures("database")
 async def test_a_time_without_a_zone_is_in_utc() -> None:
     """SQLite's own ``CURRENT_TIMESTAMP`` writes none, and a session must not live by the host's zone."""
     key = uuid.uuid4()

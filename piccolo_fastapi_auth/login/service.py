@@ -232,8 +232,9 @@ class LoginService(Generic[UserT]):
         user_id = challenge.candidate.user_id
         counted = await self._gate.count_code(user_id, caller)
         await self._guard.reserve(user_id)
+        digests = await self._mfa.digests(user_id, method=method, code=code)
         async with self._database.atomic():
-            logged_in = await self._answer(challenge, method=method, code=code)
+            logged_in = await self._answer(challenge, method=method, code=code, digests=digests)
             if logged_in is not None and trust_device:
                 trust_cookie = await self._trust.grant(
                     logged_in.identity.session.id, challenge.candidate
@@ -246,13 +247,19 @@ class LoginService(Generic[UserT]):
         device_cookie = await self._gate.code_was_right(counted)
         return await self._told(challenge.wanted, replace(logged_in, device_cookie=device_cookie))
 
-    async def _answer(self, challenge: Open, *, method: str, code: str) -> LoggedIn[UserT] | None:
+    async def _answer(
+        self, challenge: Open, *, method: str, code: str, digests: Sequence[str]
+    ) -> LoggedIn[UserT] | None:
         """Use up the code and the challenge and begin the session: all of it or nothing."""
         await self._users.hold(
             challenge.candidate.user_id
         )  # in the order in which others take the rows
         if not await self._mfa.prove(
-            challenge.candidate.user_id, method=method, code=code, flow=challenge.flow
+            challenge.candidate.user_id,
+            method=method,
+            code=code,
+            digests=digests,
+            flow=challenge.flow,
         ):
             return None
         await self._challenges.consume(challenge)

@@ -63,6 +63,14 @@ class MovedFactors:
         made = await self._database.insert_rows(columns, rows, unless=table.id)
         return Added(len(made), await self._add_codes(items))
 
+    async def owners(self, people: Sequence[object]) -> set[object]:
+        """Return those of the people who have a second factor."""
+        table = AuthMfaMethod
+        query = table.select(table.user).where(
+            table.user.is_in(list(people)), table.confirmed_at.is_not_null()
+        )
+        return {row["user"] for row in await query}
+
     async def _add_codes(self, items: Sequence[tuple[object, MovedFactor]]) -> Counter[str]:
         table, notes, rows = AuthRecoveryCode, Counter[str](), []
         columns = (table.id, table.user, table.code_hash, table.derivation, table.created_at)

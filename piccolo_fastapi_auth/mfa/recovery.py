@@ -1,7 +1,7 @@
 """Recovery codes of people: made anew, counted, used once."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 from uuid import uuid4
 
@@ -61,17 +61,25 @@ class RecoveryService:
             return 0
         return int(await table.count().where(table.user == user_id, table.used_at.is_null()))
 
-    async def use(self, user_id: object, code: str) -> bool:
-        """Use a code up; of several who present it at once, one is told that it was good."""
+    async def use(
+        self, user_id: object, code: str, *, digests: Sequence[str] | None = None
+    ) -> bool:
+        """Use a code up; of several who present it at once, one is told that it was good.
+
+        Inside a transaction give the `digests`, made before it.
+        """
         table = AuthRecoveryCode
-        hashed = [] if self._codes is None else await self._digests(user_id, code)
-        if not hashed:
+        if digests is None:
+            digests = await self.digests(user_id, code)
+        if not digests:
             return False
         async with self._database.atomic():
             used = await self._database.write(
                 table.update({table.used_at: self._clock()})
                 .where(
-                    table.user == user_id, table.code_hash.is_in(hashed), table.used_at.is_null()
+                    table.user == user_id,
+                    table.code_hash.is_in(list(digests)),
+                    table.used_at.is_null(),
                 )
                 .returning(table.id)
             )
@@ -79,11 +87,14 @@ class RecoveryService:
                 await self._events.record("recovery_code.used", user=user_id)
         return bool(used)
 
-    async def _digests(self, user_id: object, code: str) -> list[str]:
+    async def digests(self, user_id: object, code: str) -> list[str]:
         """Return what may be stored of a code: one digest for ours, and for one that was moved one for each salt.
 
-        Only the form of a moved code costs a hash, and only for a person who has some left.
+        Only the form of a moved code costs a hash, and only for a person who has some left. Call it before a
+        transaction: a hash takes as long as that of a password, and others wait to write.
         """
+        if self._codes is None:
+            return []
         if (own := digest(code)) is not None:
             return [own]
         if (moved := moved_codes.spelled(code)) is None:

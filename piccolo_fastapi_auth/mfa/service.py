@@ -181,16 +181,31 @@ class MfaService:
         proven = self._proven(row, code, flow=enrolment_flow(row))
         return proven is not None and await self._store(row, proven, confirm=True)
 
-    async def prove(self, user_id: object, *, method: str, code: str, flow: str = "") -> bool:
+    async def digests(self, user_id: object, *, method: str, code: str) -> list[str]:
+        """Do what is slow about checking a code; call it before the transaction of `prove`."""
+        if method != recovery_codes.NAME:
+            return []
+        return await self.recovery.digests(user_id, code)
+
+    async def prove(
+        self,
+        user_id: object,
+        *,
+        method: str,
+        code: str,
+        flow: str = "",
+        digests: Sequence[str] | None = None,
+    ) -> bool:
         """Check a code of a person and mark it used. Call `CodeGuard.reserve` first.
 
         ``flow`` names the challenge or the session that asks; a code that was sent is good in its own flow only.
+        ``digests`` are needed inside a transaction only.
 
         Returns:
             Whether it was right; of several who present one code at once, one is told so.
         """
         if method == recovery_codes.NAME:
-            return await self.recovery.use(user_id, code)
+            return await self.recovery.use(user_id, code, digests=digests)
         table = AuthMfaMethod
         rows = await table.select(*STATE_COLUMNS).where(
             table.user == user_id,

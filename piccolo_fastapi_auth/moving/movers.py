@@ -42,6 +42,11 @@ class Mover(Protocol[ItemT]):
         """The column that names the person."""
         ...
 
+    @property
+    def opens(self) -> bool:
+        """Whether it lets its person in, as a second factor does not."""
+        ...
+
     async def context(self, rows: Sequence[Row]) -> Mapping[object, object]:
         """Return what must be known of other rows to judge these."""
         ...
@@ -68,6 +73,7 @@ class SessionMover:
     table: str = "sessions"
     columns: Sequence[str] = ("token", "user_id", "expiry_date", "max_expiry_date")
     owner: str = "user_id"
+    opens: bool = True
 
     async def context(self, rows: Sequence[Row]) -> Mapping[object, object]:
         """Nothing."""
@@ -107,6 +113,7 @@ class TokenMover:
     table: str = "token_auth"
     columns: Sequence[str] = ("token", "user")
     owner: str = "user"
+    opens: bool = True
 
     async def context(self, rows: Sequence[Row]) -> Mapping[object, object]:
         """Nothing."""
@@ -139,6 +146,7 @@ class AuthenticatorMover:
         "user_id", "secret", "recovery_codes", "created_at", "revoked_at", "last_used_at",
     )  # fmt: skip
     owner: str = "user_id"
+    opens: bool = False
 
     async def context(self, rows: Sequence[Row]) -> Mapping[object, object]:
         """Find the newest secret of each person: Piccolo API looks at no other."""

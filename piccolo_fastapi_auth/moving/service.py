@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import tzinfo
 from typing import Final, Generic, TypeVar, cast
 from uuid import UUID
@@ -33,6 +33,8 @@ MOST_ROWS: Final = 10_000
 """Of one batch, so that memory stays bounded."""
 
 NOBODY: Final = "there is no such person"
+ENDED: Final = "the person is inactive, or has a new password or a second factor here"
+"""What was given out before then ended then, or would open the account without the second factor."""
 
 
 class _DryRunError(Exception):
@@ -50,6 +52,7 @@ class PiccoloApiImport(Generic[UserT]):
         sessions: MovedSessions,
         keys: MovedKeys,
         factors: MovedFactors,
+        hold_unchanged: Callable[[Sequence[object]], Awaitable[set[object]]],
         clock: Clock,
     ) -> None:
         self._database = database
@@ -58,6 +61,7 @@ class PiccoloApiImport(Generic[UserT]):
         self._sessions = sessions
         self._keys = keys
         self._factors = factors
+        self._hold_unchanged = hold_unchanged
         self._clock = clock
 
     async def run(
@@ -112,10 +116,15 @@ class PiccoloApiImport(Generic[UserT]):
         with contextlib.suppress(_DryRunError):
             async with self._database.atomic():
                 fresh = await self._claim([f"{mover.table}:{key}" for key in good])
-                items = [good[key] for key in good if f"{mover.table}:{key}" in fresh]
+                new = {key: good[key] for key in good if f"{mover.table}:{key}" in fresh}
+                ended = await self._ended(new) if mover.opens and new else []
+                items = [new[key] for key in new if key not in ended]
+                await self._unclaim([f"{mover.table}:{key}" for key in ended])
                 moved = await mover.add(items, report) if items else 0
                 report.moved += moved
-                report.already += len(good) - moved
+                report.already += len(good) - moved - len(ended)
+                if ended:
+                    report.left[ENDED] += len(ended)
                 if dry_run:
                     raise _DryRunError
 
@@ -168,3 +177,16 @@ class PiccoloApiImport(Generic[UserT]):
             columns, [(name, now) for name in names], unless=AuthImport.id
         )
         return set(made)
+
+    async def _unclaim(self, names: Sequence[str]) -> None:
+        if names:
+            await self._database.write(AuthImport.delete().where(AuthImport.id.is_in(list(names))))
+
+    async def _ended(self, rows: Mapping[object, tuple[object, ItemT]]) -> list[object]:
+        """Return the keys of rows that must not open their person's account any more.
+
+        It holds the people until the transaction ends: a new password comes before the move, or ends what was moved.
+        """
+        people = list({owner for owner, _ in rows.values()})
+        good = await self._hold_unchanged(people) - await self._factors.owners(people)
+        return [key for key, (owner, _) in rows.items() if owner not in good]

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar, cast
@@ -181,6 +181,21 @@ class UserService(Generic[UserT]):
                 table.user == user_id, table.password_changed_at.is_not_null()
             )
         )
+
+    async def hold_unchanged(self, people: Sequence[object]) -> set[object]:
+        """Hold those of the people who are active, until the transaction ends; return them but for whose password is from here."""
+        table, account = self._table, AuthAccount
+        active = table.select(self._key).where(
+            self._key.is_in(list(people)),
+            table.active.eq(True),  # noqa: FBT003 - a column's value
+        )
+        if self._database.engine.engine_type != "sqlite":  # which has one writer at a time
+            active = active.order_by(self._key).lock_rows("UPDATE")
+        held = {row[self._key._meta.name] for row in await active}
+        changed = account.select(account.user).where(
+            account.user.is_in(list(people)), account.password_changed_at.is_not_null()
+        )
+        return held - {row["user"] for row in await changed}
 
     async def change_password(self, candidate: Candidate, *, password_hash: str) -> bool:
         """Store a new hash, if the old one is still what was checked. Call it inside a transaction."""

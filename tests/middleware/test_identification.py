@@ -198,6 +198,12 @@ async def test_a_preflight_passes_without_giving_anything_away(auth: Auth[User])
     assert (await browser(inner).options("/who")).status_code == 401
     assert (await browser(inner).options("/who", headers={"origin": ORIGIN})).status_code == 401
     assert (await browser(inner).get("/who", headers=ASKING)).status_code == 401
+    for more in (
+        {"x-http-method-override": "GET"},
+        {"content-type": "text/plain"},
+        {"content-length": "2"},
+    ):
+        assert (await browser(inner).options("/who", headers={**ASKING, **more})).status_code == 401
     cors = CORSMiddleware(Starlette(), allow_origins=["https://other.test"])
     behind = AuthMiddleware(cors, auth=auth, on_unauthenticated="refuse")
     answer = await browser(behind).options("/", headers=ASKING)

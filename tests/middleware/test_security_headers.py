@@ -8,12 +8,12 @@ import pytest
 from fastapi import FastAPI, Request, Response
 from httpx import ASGITransport, AsyncClient
 from starlette.testclient import TestClient
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from piccolo_fastapi_auth import Auth, SecurityHeadersMiddleware, User
+from piccolo_fastapi_auth import Auth, AuthMiddleware, AuthSettings, SecurityHeadersMiddleware, User
 from piccolo_fastapi_auth.primitives import opaque_tokens
-from tests.fixtures import ORIGIN
+from tests.fixtures import ORIGIN, SECRET
 
 CSP: Final = "content-security-policy"
 EVERY: Final = {
@@ -126,3 +126,25 @@ def test_sockets_and_lifespan_pass() -> None:
     """They have no such headers."""
     with TestClient(site()) as client, client.websocket_connect("/ws") as socket:
         assert socket.receive()["type"] == "websocket.close"
+
+
+@pytest.mark.parametrize("path", ["/docs", "/page"])
+async def test_a_response_without_any_headers_gets_them_too(path: str) -> None:
+    """ASGI lets an application leave them out, and CORS preflights pass such a response on as well."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        del scope, receive
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+    auth = Auth(AuthSettings(secret_keys=[SECRET]))
+    walled = AuthMiddleware(app, auth=auth, on_unauthenticated="refuse")
+    asking = {"origin": "https://other.test", "access-control-request-method": "GET"}
+    async with browser(SecurityHeadersMiddleware(app)) as client:
+        answer = await client.get(path)
+    async with browser(SecurityHeadersMiddleware(walled)) as client:
+        preflight = await client.options(path, headers=asking)
+
+    assert (answer.status_code, answer.text) == (200, "hello")
+    assert (preflight.status_code, preflight.text) == (200, "")
+    assert answer.headers["x-content-type-options"] == "nosniff"

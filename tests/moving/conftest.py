@@ -8,8 +8,24 @@ from piccolo.apps.user.tables import BaseUser
 from piccolo.engine.base import Engine
 from piccolo.table import create_db_tables
 
+from piccolo_fastapi_auth.users.tables import AuthAccount
 from tests.conftest import bind
+from tests.fixtures import People, Person
 from tests.moving.helpers import OLD_TABLES
+
+
+@pytest.fixture
+def sign_up(sign_up: People) -> People:
+    """People on demand whose password is from before this library came, as that of everybody who is moved."""
+
+    async def make(username: str) -> Person:
+        person = await sign_up(username)
+        await AuthAccount.update({AuthAccount.password_changed_at: None}).where(
+            AuthAccount.user == person.id
+        )
+        return person
+
+    return make
 
 
 @pytest.fixture

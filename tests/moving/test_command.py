@@ -186,6 +186,7 @@ async def test_people_are_found_by_any_kind_of_key(auth: Auth[User]) -> None:
         sessions=MovedSessions(parts.database, auth.settings, clock=auth.clock),
         keys=MovedKeys(parts.database, auth.settings, clock=auth.clock),
         factors=MovedFactors(parts.database, parts.states),
+        hold_unchanged=parts.users.hold_unchanged,
         clock=auth.clock,
     )
     key = uuid4()

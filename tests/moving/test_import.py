@@ -1,6 +1,7 @@
 """People of Piccolo API come over: the same cookie, token, authenticator app and recovery code are good here."""
 
 import asyncio
+import threading
 from datetime import timedelta
 from typing import Any
 
@@ -17,8 +18,8 @@ from piccolo_fastapi_auth.mfa.tables import AuthMfaMethod
 from piccolo_fastapi_auth.moving.decryption import Encryption, decryption
 from piccolo_fastapi_auth.sessions.tables import AuthSession
 from piccolo_fastapi_auth.testing import FrozenClock
-from tests.fixtures import Browsers, People, Person, code_of, log_in
-from tests.mfa.helpers import STEP, code_at, log_in_with
+from tests.fixtures import PASSWORD, Browsers, People, Person, code_of, log_in
+from tests.mfa.helpers import STEP, challenge, code_at, enrol, log_in_with, verify
 from tests.moving.helpers import (
     ALL_NEW,
     COOKIE,
@@ -215,6 +216,27 @@ async def test_a_moved_recovery_code_is_used_once_by_many_at_once(
     assert sorted(used) == [False] * 7 + [True]
 
 
+async def test_nobody_waits_to_write_while_a_moved_recovery_code_is_hashed(
+    auth: Auth[User], client: AsyncClient, alice: Person
+) -> None:
+    """It takes as long as a password, and may wait for many passwords before it: in no transaction."""
+    _, codes = await old_authenticator(alice.id, "plain")
+    await move(auth)
+    mfa_token = await challenge(client)
+    free, pool = threading.Event(), auth.users._pool
+    try:
+        busy = [asyncio.create_task(pool.run(free.wait)) for _ in range(2)]
+        answering = asyncio.create_task(verify(client, mfa_token, codes[0], "recovery_code"))
+        while pool._jobs < 3:  # noqa: ASYNC110 - the pool tells nobody
+            await asyncio.sleep(0.001)
+
+        await asyncio.wait_for(auth.users.hold(alice.id), timeout=3)
+    finally:
+        free.set()
+    assert await asyncio.gather(*busy) == [True, True]
+    assert (await answering).status_code == 200
+
+
 async def test_somebody_elses_recovery_code_is_nothing(auth: Auth[User], sign_up: People) -> None:
     """A code is good for its person only, and a malformed one for nobody."""
     alice, bob = await sign_up("alice"), await sign_up("bob")
@@ -366,3 +388,53 @@ async def test_everything_is_counted_once(
     await move(auth)
 
     assert await rows() == before
+
+
+@pytest.mark.parametrize("settings_changes", [TOKENS], ids=["moved_tokens"])
+@pytest.mark.parametrize("since", ["password", "factor", "inactive"])
+async def test_a_later_import_brings_back_nothing_that_ended_here(
+    auth: Auth[User],
+    new_browser: Browsers,
+    alice: Person,
+    clock: FrozenClock,
+    since: str,
+) -> None:
+    """MFA-1, RST-4: neither what a new password ended, nor a way round a second factor that Piccolo API knows nothing of."""
+    await move(auth)
+    browser, client = new_browser(), new_browser()
+    await log_in(browser, alice)
+    if since == "factor":
+        await enrol(browser, clock)
+    elif since == "password":
+        body = {"current_password": PASSWORD, "new_password": "another horse in the pantry"}
+        assert (await browser.post("/auth/password/change", json=body)).status_code == 204
+    else:
+        await auth.operators.set_active("alice", active=False)
+    session = await old_session(alice.id, clock())  # with the old application, which runs still
+    token = await TokenAuth.create_token(alice.id)
+
+    reports = await move(auth)
+
+    for table in ("sessions", "token_auth"):
+        assert (reports[table].moved, reports[table].already) == (0, 0)
+        assert sum(reports[table].left.values()) == 1
+    await auth.operators.set_active("alice", active=True)
+    assert await ask(client, cookie=f"{COOKIE}={session}") == 401
+    assert await ask(client, authorization=f"Bearer {token}") == 401
+    if since == "inactive":  # it is not marked as moved
+        assert (await move(auth))["sessions"].moved == 1
+
+
+async def test_a_new_password_in_the_moment_of_the_import_ends_what_is_moved(
+    auth: Auth[User], client: AsyncClient, new_browser: Browsers, alice: Person, clock: FrozenClock
+) -> None:
+    """RAC: whichever comes first, no old session is good after both."""
+    token = await old_session(alice.id, clock())
+    browser = new_browser()
+    await log_in(browser, alice)
+    body = {"current_password": PASSWORD, "new_password": "another horse in the pantry"}
+
+    _, changed = await asyncio.gather(move(auth), browser.post("/auth/password/change", json=body))
+
+    assert changed.status_code == 204
+    assert await ask(client, cookie=f"{COOKIE}={token}") == 401

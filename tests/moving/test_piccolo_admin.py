@@ -199,3 +199,44 @@ async def test_piccolo_admin_asks_for_the_second_factor(
         assert (await open_admin(client, root, mfa_code=code)).status_code == 200
         assert (await open_admin(client, root, mfa_code=code)).status_code == 401
     assert await AuthRecoveryCode.count().where(AuthRecoveryCode.used_at.is_not_null()) == 1
+
+
+@pytest.mark.parametrize("settings_changes", [{"require_mfa": "admins"}], ids=["require_mfa"])
+async def test_nobody_enters_without_the_second_factor_that_is_required(
+    client: AsyncClient, new_browser: Browsers, root: Person, clock: FrozenClock
+) -> None:
+    """ASVS 6.3.3: an administrator who has none yet sets it up in the application, and then enters with it."""
+    for more in ({}, {"mfa_code": "123456"}, {"mfa_code": "abc123-xyz789"}):
+        assert (await open_admin(client, root, **more)).status_code == 401
+    browser = new_browser()
+    await log_in(browser, root)
+    phone = await enrol(browser, clock)
+
+    assert (await open_admin(client, root, mfa_code=phone.recovery_codes[0])).status_code == 200
+
+
+@pytest.mark.parametrize("how", ["removed", "reset", "everywhere", "one"])
+async def test_what_ends_all_of_our_sessions_ends_those_of_piccolo_admin(
+    new_browser: Browsers,
+    root: Person,
+    clock: FrozenClock,
+    auth: Auth[User],
+    how: str,
+) -> None:
+    """A factor removed, by the person or by an operator; signed out everywhere. One session that ends is only one."""
+    admin, client = new_browser(), new_browser()
+    await log_in(client, root)
+    phone = await enrol(client, clock)
+    assert (await open_admin(admin, root, mfa_code=phone.recovery_codes[0])).status_code == 200
+
+    if how == "removed":
+        assert (await client.delete(f"/auth/mfa/{phone.id}")).status_code == 204
+    elif how == "reset":
+        await auth.mfa_flows.reset(root.id)
+    elif how == "everywhere":
+        await auth.sessions.end_others(root.id, but=None, reason="logout")
+    else:
+        assert (await client.post("/auth/logout")).status_code == 204
+
+    expected = 200 if how == "one" else 401
+    assert (await admin.get(f"{ADMIN}/api/user/")).status_code == expected
