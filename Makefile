@@ -82,4 +82,4 @@ screenshots: .venv/.ok
 	RECORD_SCREENSHOTS=1 $(BIN)/python -m pytest -q -n 0 -m browser -k sqlite
 
 clean:
-	rm -rf .venv .benchmarks site dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .benchmarks .nox site dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
