@@ -16,6 +16,7 @@ ENTRIES: Final = {
     "docs",
     "example_app",
     "mkdocs.yml",
+    "noxfile.py",  # where nox looks for it, by this name
     "piccolo_fastapi_auth",
     "pyproject.toml",
     "tests",
